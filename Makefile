@@ -1,0 +1,44 @@
+# make install   an environment in .venv
+# make demo      a kilometre-scale ensemble, its figures and its scores, in demo/
+# make test      lint and tests
+# make docs      the documentation, in docs/_build/html
+# make bench     the benchmarks
+# make clean     remove what the others made
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: install demo test lint docs bench clean
+
+install: $(INSTALLED)
+
+# torch goes first and alone, so that pip settles on the tested release before all else.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,docs,verify]'
+	touch $@
+
+demo: install
+	rm -rf demo
+	$(BIN)/xresdiff demo --out demo $(if $(DATA),--data $(DATA))
+
+test: lint
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: install
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: install
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv demo docs/_build docs/gallery docs/api/generated docs/sg_execution_times.rst
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,130 @@
+"""The commands: what they call, print and refuse."""
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xresdiff import cli, demo
+from xresdiff.cli import main, open_file
+from xresdiff.errors import InputError
+from xresdiff.tutorial import rain_pair
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Paths of a coarse netCDF file and of a fine zarr folder."""
+    coarse, fine = rain_pair(times=2, shape=(64, 64))
+    coarse.to_netcdf(tmp_path / "coarse.nc")
+    fine.to_zarr(tmp_path / "fine.zarr", zarr_format=3)
+    return tmp_path / "coarse.nc", tmp_path / "fine.zarr"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What downscale and finetune, both stood in for, were asked for."""
+    options = {}
+
+    def downscale(ds, **given):
+        options.update(given)
+        return ds.expand_dims(member=given["members"])
+
+    def finetune(coarse, target, **given):
+        options.update(given, coarse=coarse, target=target)
+        return SimpleNamespace(path="run/model")
+
+    monkeypatch.setattr(cli, "downscale", downscale)
+    monkeypatch.setattr(cli, "finetune", finetune)
+    return options
+
+
+def test_netcdf_and_zarr_are_opened_lazily(pair):
+    for path in pair:
+        ds = open_file(path)
+        assert ds.precip_rate.chunks is not None
+
+
+def test_a_zip_of_zarr_is_opened(pair, tmp_path):
+    shutil.make_archive(str(tmp_path / "fine.zarr"), "zip", pair[1])
+    assert open_file(tmp_path / "fine.zarr.zip").precip_rate.sizes["y"] == 64
+
+
+def test_what_is_not_data_is_refused(tmp_path):
+    (tmp_path / "notes.nc").write_text("dear diary")
+    with pytest.raises(InputError, match=r"cannot read .*notes.nc"):
+        open_file(tmp_path / "notes.nc")
+
+
+def test_an_error_is_one_line_without_traceback(capsys):
+    assert main(["score", "nowhere.nc", "truth.nc"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == ("xresdiff: there is no nowhere.nc; a netCDF file or a zarr folder is needed\n")
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "made_here", interrupted)
+    assert main(["demo"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_models_prints_the_table(capsys):
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["name", "size", "licence"]
+
+
+def test_downscale_writes_a_store(pair, tmp_path, asked):
+    out = tmp_path / "ens.zarr"
+    command = ["downscale", str(pair[0]), str(out), "--members", "3", "--model", "alps", "--seed=7"]
+    assert main(command) == 0
+    assert asked == {"members": 3, "model": "alps", "steps": None, "seed": 7}
+    assert xr.open_zarr(out).sizes["member"] == 3
+
+
+def test_score_prints_the_scores(pair, tmp_path, capsys):
+    truth = open_file(pair[1]).load()
+    ens = xr.concat([truth, truth + 1.0, truth + 2.0], "member")
+    ens.to_netcdf(tmp_path / "ens.nc")
+    assert main(["score", str(tmp_path / "ens.nc"), str(pair[1])]) == 0
+    table = capsys.readouterr().out.split()
+    assert float(table[table.index("precip_rate") + 1 + table.index("bias")]) == 1.0
+
+
+def test_demo_prints_and_writes(monkeypatch, tmp_path, capsys):
+    coarse, truth = rain_pair(shape=(64, 64))
+    case = demo.Case(coarse.precip_rate, truth.precip_rate)
+    ens = truth.expand_dims(member=2) * xr.DataArray([0.9, 1.1], dims="member")
+    ens.precip_rate.attrs = truth.precip_rate.attrs
+    monkeypatch.setattr(demo, "made_here", lambda: case)
+    monkeypatch.setattr(demo, "downscale", lambda ds, **options: ens)
+    assert main(["demo", "--members", "2", "--out", str(tmp_path / "demo")]) == 0
+    out = capsys.readouterr().out
+    assert "downscaling 1 x 4 x 4 coarse cells to 2 members" in out
+    assert "CRPS, fair (mm h-1)" in out
+    assert (tmp_path / "demo" / "members.png").exists()
+
+
+def test_demo_on_a_file_without_rain_is_refused(tmp_path, capsys):
+    xr.Dataset({"t": ("x", np.arange(3.0))}).to_netcdf(tmp_path / "t.nc")
+    assert main(["demo", "--data", str(tmp_path / "t.nc")]) == 2
+    assert "xresdiff:" in capsys.readouterr().err
+
+
+def test_train_is_given_the_pair(pair, asked, capsys):
+    assert main(["train", *map(str, pair), "--steps", "5", "--out", "run"]) == 0
+    assert (asked["coarse"].sizes["y"], asked["target"].sizes["y"]) == (4, 64)
+    assert (asked["model"], asked["steps"], asked["out"]) == ("rain-16x", 5, "run")
+    assert capsys.readouterr().out == "trained run/model\n"
+
+
+@pytest.mark.parametrize("command", [[], ["upscale"], ["demo", "--members", "few"]])
+def test_nonsense_is_refused_with_the_usage(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert "usage: xresdiff" in capsys.readouterr().err

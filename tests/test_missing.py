@@ -1,0 +1,95 @@
+"""Missing values: refused with their place named, or left missing where they are."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xresdiff.downscale import downscale
+from xresdiff.errors import InputError
+from xresdiff.grids.regrid import coarsen
+
+
+@pytest.fixture
+def draw(toy):
+    def drawn(ds, **changes):
+        return downscale(ds, model=toy, members=2, steps=1, precision="float32", **changes)
+
+    return drawn
+
+
+@pytest.fixture
+def holed(coarse):
+    """Rain with two cells missing at the second time."""
+    coarse.precip_rate[1, 2, 3] = np.nan
+    coarse.precip_rate[1, 4, 0] = np.inf
+    return coarse
+
+
+PLACE = "the first at time=2024-07-01T12:10:00, y=-8000.0, x=16000.0"
+
+
+def test_missing_values_are_refused_at_once(holed, draw):
+    with pytest.raises(InputError) as error:
+        draw(holed)
+    assert PLACE in str(error.value)
+    assert "2 of 90 values of 'precip_rate' are missing" in str(error.value)
+    assert "skipna=True" in str(error.value)
+
+
+@pytest.mark.parametrize("stage", ["both", "mean"])
+def test_missing_values_are_refused_when_computed(holed, draw, stage):
+    lazy = draw(holed.chunk(time=1), stage=stage)
+    lazy.isel(time=0).compute(scheduler="synchronous")
+    with pytest.raises(InputError, match="2 of 30 values") as error:
+        lazy.compute(scheduler="synchronous")
+    assert PLACE in str(error.value)
+
+
+def test_places_of_a_single_time_are_named(holed, draw):
+    with pytest.raises(InputError) as error:
+        draw(holed.isel(time=1))
+    assert PLACE in str(error.value)
+
+
+def test_places_without_labels_are_counted(holed, draw):
+    with pytest.raises(InputError, match=r"the first at time=1, y=-8000\.0, x=16000\.0"):
+        draw(holed.drop_vars("time"))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_skipna_leaves_the_pixels_of_missing_cells_missing(holed, draw, lazy):
+    result = draw(holed.chunk(time=1) if lazy else holed, skipna=True)
+    if lazy:
+        assert result.precip_rate.chunks == ((2,), (1, 1, 1), (24,), (20,))
+    rain = result.compute().precip_rate
+    expected = ~np.isfinite(holed.precip_rate.values)
+    expected = expected.repeat(4, axis=-2).repeat(4, axis=-1)
+    np.testing.assert_array_equal(rain.isnull(), np.stack([expected] * 2))
+    assert rain.dtype == np.float32
+
+
+def test_skipna_changes_nothing_where_nothing_is_missing(coarse, draw):
+    xr.testing.assert_equal(draw(coarse, skipna=True), draw(coarse))
+
+
+def test_skipna_conserves_the_rest(holed, draw):
+    rain = draw(holed, skipna=True).precip_rate
+    blocks = coarsen(rain, 4)
+    needed = holed.precip_rate.where(np.isfinite(holed.precip_rate)).expand_dims(member=2)
+    np.testing.assert_allclose(blocks, needed, rtol=1e-4, atol=1e-6)
+
+
+def test_a_field_of_nothing_gives_nothing(coarse, draw):
+    coarse.precip_rate[0] = np.nan
+    rain = draw(coarse, skipna=True).precip_rate
+    assert bool(rain.isel(time=0).isnull().all())
+    assert not bool(rain.isel(time=slice(1, None)).isnull().any())
+
+
+def test_neighbours_fill_the_gap_for_the_networks(coarse, draw):
+    whole, holed = coarse.copy(deep=True), coarse
+    whole.precip_rate[:] = 2.0
+    holed.precip_rate[:] = 2.0
+    holed.precip_rate[0, 3, 3] = np.nan
+    there = draw(holed, skipna=True)
+    xr.testing.assert_allclose(there, draw(whole).where(there.precip_rate.notnull()), rtol=1e-5)

@@ -1,0 +1,249 @@
+"""Stores survive a kill, refuse strangers, and hold what was to be written."""
+
+import dask
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+
+from xresdiff.errors import StoreError
+from xresdiff.options import set_options
+from xresdiff.store import MANIFEST, to_zarr
+
+TIMES = np.arange("2024-01-01", "2024-01-07", dtype="datetime64[D]").astype("datetime64[ns]")
+SHAPE = (4, len(TIMES), 3, 5)
+
+
+class Blocks:
+    """Makes the blocks of an ensemble, counts them, and dies at one of them if told to."""
+
+    def __init__(self):
+        self.made = []
+        self.dies_at = None
+
+    def __call__(self, block_info=None):
+        corner = tuple(start for start, _ in block_info[None]["array-location"])
+        if len(self.made) == self.dies_at:
+            raise KeyboardInterrupt
+        self.made.append(corner)
+        shape = block_info[None]["chunk-shape"]
+        return np.random.default_rng(corner).normal(size=shape).astype("f4")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_bar():
+    with set_options(progress=False), dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.fixture
+def blocks():
+    return Blocks()
+
+
+def ensemble(blocks, chunks=((2, 2), (2, 2, 2), (3,), (5,)), **attrs):
+    data = dask.array.map_blocks(blocks, chunks=chunks, dtype="f4", meta=np.empty((), "f4"))
+    return xr.Dataset(
+        {"rain": (("member", "time", "y", "x"), data, {"units": "mm h-1"})},
+        {
+            "member": ("member", np.arange(4), {"standard_name": "realization"}),
+            "time": TIMES,
+            "lat": (("y", "x"), dask.array.ones((3, 5), chunks=2)),
+            "crs": ((), 0, {"grid_mapping_name": "latitude_longitude"}),
+        },
+        {"xresdiff_model": "toy", "xresdiff_seed": 0, **attrs},
+    )
+
+
+def tree(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_a_finished_store_equals_the_ensemble(tmp_path, blocks):
+    ens = ensemble(blocks)
+    to_zarr(ens, tmp_path / "ens.zarr")
+    assert len(blocks.made) == 6
+    there = xr.open_zarr(tmp_path / "ens.zarr")
+    assert there.rain.chunks == ens.rain.chunks
+    assert there.attrs.pop(MANIFEST)
+    xr.testing.assert_identical(there.load(), ens.load())
+
+
+def test_nothing_is_left_beside_the_store(tmp_path, blocks):
+    to_zarr(ensemble(blocks), tmp_path / "new" / "folder" / "ens.zarr")
+    assert [p.name for p in (tmp_path / "new" / "folder").iterdir()] == ["ens.zarr"]
+
+
+def test_the_ensemble_of_the_caller_stays_lazy(tmp_path, blocks):
+    ens = ensemble(blocks)
+    ens.rain.encoding["chunks"] = (1, 1, 1, 1)
+    to_zarr(ens, tmp_path / "ens.zarr")
+    assert ens.rain.chunks is not None
+    assert ens.lat.chunks is not None
+    assert ens.rain.encoding["chunks"] == (1, 1, 1, 1)
+    assert MANIFEST not in ens.attrs
+
+
+@pytest.mark.parametrize("dies_at", range(6))
+def test_an_interrupted_write_goes_on_where_it_stopped(tmp_path, blocks, dies_at):
+    path, ens = tmp_path / "ens.zarr", ensemble(blocks)
+    blocks.dies_at = dies_at
+    with pytest.raises(KeyboardInterrupt):
+        to_zarr(ens, path)
+    finished = dies_at // 2  # the two chunks of members of a chunk of times are one block
+    blocks.made, blocks.dies_at = [], None
+    to_zarr(ens, path)
+    assert sorted(blocks.made) == [(m, t, 0, 0) for m in (0, 2) for t in range(2 * finished, 6, 2)]
+    xr.testing.assert_equal(xr.open_zarr(path).load(), ens.load())
+
+
+def test_a_finished_store_is_not_computed_again(tmp_path, blocks):
+    to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    blocks.made = []
+    to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    assert blocks.made == []
+
+
+def test_a_run_with_another_history_or_other_chunks_goes_on(tmp_path, blocks):
+    path = tmp_path / "ens.zarr"
+    blocks.dies_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        to_zarr(ensemble(blocks, history="yesterday"), path)
+    blocks.dies_at = None
+    ens = ensemble(blocks, history="today").chunk(time=3)
+    to_zarr(ens, path)
+    xr.testing.assert_equal(xr.open_zarr(path).load(), ens.load())
+    assert xr.open_zarr(path).chunksizes["time"] == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ens: ens.assign_attrs(xresdiff_seed=1),
+        lambda ens: ens.assign_coords(time=ens.time + np.timedelta64(1, "D")),
+        lambda ens: ens.assign_coords(crs=1),
+        lambda ens: ens.isel(member=slice(3)),
+        lambda ens: ens.rename(rain="snow"),
+        lambda ens: ens.astype("f8"),
+    ],
+)
+def test_another_ensemble_is_refused_with_nothing_touched(tmp_path, blocks, change):
+    path = tmp_path / "ens.zarr"
+    blocks.dies_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        to_zarr(ensemble(blocks), path)
+    before = tree(tmp_path)
+    with pytest.raises(StoreError, match="holds another ensemble"):
+        to_zarr(change(ensemble(blocks)), path)
+    assert tree(tmp_path) == before
+
+
+def test_the_refusal_says_what_differs(tmp_path, blocks):
+    to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    with pytest.raises(StoreError, match=r"xresdiff_seed is 0 there, 1 here.*ens\.new\.zarr"):
+        to_zarr(ensemble(blocks, xresdiff_seed=1), tmp_path / "ens.zarr")
+
+
+def test_a_store_that_is_there_is_refused_without_resume(tmp_path, blocks):
+    to_zarr(ensemble(blocks), tmp_path / "ens.zarr", resume=False)
+    with pytest.raises(StoreError, match="to go on with it, type resume=True"):
+        to_zarr(ensemble(blocks), tmp_path / "ens.zarr", resume=False)
+
+
+def test_an_eager_ensemble_is_written_too(tmp_path, blocks):
+    ens = ensemble(blocks).load()
+    to_zarr(ens, tmp_path / "ens.zarr")
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "ens.zarr").load(), ens)
+    other = ens.copy(data={"rain": ens.rain.data + 1})
+    with pytest.raises(StoreError, match="variables or coordinates differ"):
+        to_zarr(other, tmp_path / "ens.zarr")
+
+
+def test_members_alone_are_written_chunk_by_chunk(tmp_path, blocks):
+    ens = ensemble(blocks, chunks=((1,) * 4, (6,), (3,), (5,))).isel(time=0)
+    blocks.dies_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        to_zarr(ens, tmp_path / "ens.zarr")
+    blocks.made, blocks.dies_at = [], None
+    to_zarr(ens, tmp_path / "ens.zarr")
+    assert sorted(blocks.made) == [(2, 0, 0, 0), (3, 0, 0, 0)]
+
+
+def test_fields_without_members_or_time_are_written_at_once(tmp_path):
+    ens = xr.Dataset({"height": (("y", "x"), dask.array.ones((3, 5)))})
+    to_zarr(ens, tmp_path / "ens.zarr")
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "ens.zarr").load(), ens.load())
+
+
+def test_irregular_chunks_become_regular(tmp_path, blocks):
+    ens = ensemble(blocks, chunks=((4,), (1, 3, 2), (3,), (5,)))
+    to_zarr(ens, tmp_path / "ens.zarr")
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "ens.zarr").load(), ens.load())
+    assert xr.open_zarr(tmp_path / "ens.zarr").chunksizes["time"] == (3, 3)
+
+
+def test_a_file_in_the_way_is_refused(tmp_path, blocks):
+    path = tmp_path / "ens.zarr"
+    path.write_text("dear diary")
+    with pytest.raises(StoreError, match="is a file that to_zarr did not write"):
+        to_zarr(ensemble(blocks), path)
+    assert path.read_text() == "dear diary"
+
+
+def test_a_store_of_another_maker_is_refused(tmp_path, blocks):
+    path = tmp_path / "ens.zarr"
+    xr.Dataset({"mine": ("x", [1, 2])}).to_zarr(path, zarr_format=3, consolidated=False)
+    before = tree(tmp_path)
+    with pytest.raises(StoreError, match="is a folder that to_zarr did not write"):
+        to_zarr(ensemble(blocks), path)
+    assert tree(tmp_path) == before
+
+
+def test_an_unwritable_place_is_refused(tmp_path, blocks):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot make .*a place that can be written to is needed"):
+        to_zarr(ensemble(blocks), tmp_path / "file" / "ens.zarr")
+    assert blocks.made == []
+
+
+def test_a_read_only_folder_is_refused(tmp_path, blocks):
+    tmp_path.chmod(0o500)
+    try:
+        (tmp_path / "probe").mkdir()
+    except PermissionError:
+        with pytest.raises(StoreError, match="cannot make"):
+            to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    else:
+        pytest.skip("this user writes to read-only folders")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_url_is_refused(blocks):
+    with pytest.raises(StoreError, match="is a URL; the path of a folder on this machine"):
+        to_zarr(ensemble(blocks), "s3://bucket/ens.zarr")
+
+
+def test_a_failing_disk_says_how_far_it_came(tmp_path, blocks, monkeypatch):
+    ens, write = ensemble(blocks), xr.Dataset.to_zarr
+
+    def full(self, *args, **options):
+        if "region" in options and options["region"]["time"].start == 2:
+            raise OSError(28, "No space left on device")
+        return write(self, *args, **options)
+
+    monkeypatch.setattr(xr.Dataset, "to_zarr", full)
+    with pytest.raises(StoreError, match=r"stopped after 1 of 3 blocks: .*No space left"):
+        to_zarr(ens, tmp_path / "ens.zarr")
+    monkeypatch.undo()
+    to_zarr(ens, tmp_path / "ens.zarr")
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "ens.zarr").load(), ens.load())
+
+
+def test_a_bar_tells_the_progress_on_standard_error(tmp_path, blocks, capsys):
+    with set_options(progress=True):
+        to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "writing ens.zarr" in err
+    assert "3/3" in err

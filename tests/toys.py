@@ -1,0 +1,131 @@
+"""Small models for the tests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xresdiff.models.card import (
+    Channel,
+    DataSource,
+    ModelCard,
+    NetworkCard,
+    RefineTarget,
+    StageCard,
+    Transform,
+)
+from xresdiff.models.package import Model, Stage, write_package
+from xresdiff.nets.unet import UNet, UNetConfig
+
+PRECIP_RATE = Channel(
+    name="precip_rate",
+    standard_name="lwe_precipitation_rate",
+    units="mm h-1",
+    long_name="precipitation rate",
+    aliases=("tp", "pr", "rain_rate"),
+    mean=0.3,
+    std=0.7,
+    transform=Transform("log1p", scale=0.1),
+    minimum=0.0,
+    cell_methods="area: mean",
+)
+
+
+def toy_card(**changes: Any) -> ModelCard:
+    """Return the card of a model that refines rain four times, with the given fields changed."""
+    fields: dict[str, Any] = {
+        "name": "toy",
+        "version": "0.1",
+        "title": "Rain at 4 km from rain at 16 km, for tests",
+        "description": "Refines rain four times. It has learned nothing.",
+        "licence": "Apache-2.0",
+        "data": (DataSource("random numbers", "CC0-1.0", "nobody", "https://example.org"),),
+        "references": ("Mardani et al. (2025), doi:10.1038/s43247-025-02042-5",),
+        "inputs": (PRECIP_RATE,),
+        "outputs": (PRECIP_RATE,),
+        "target": RefineTarget(factor=4, spacing_km=16.0, spacing_range_km=(12.0, 20.0)),
+        "conditioning": ("bilinear", "constant"),
+        "conserve": ("precip_rate",),
+        "mean": StageCard("mean.safetensors", NetworkCard({"channel_mult": (1, 2)}, 7)),
+        "residual": StageCard("residual.safetensors", NetworkCard({"channel_mult": (1, 2)}, 7)),
+        "patch": 32,
+        "scores": {"crps": 0.321},
+    }
+    return ModelCard(**(fields | changes))
+
+
+def toy_weights() -> dict[Any, dict[str, np.ndarray]]:
+    """Return weights for both stages that fit no network: enough for tests of files."""
+    return {
+        stage: {
+            "conv.weight": np.arange(6, dtype=np.float32).reshape(2, 3) + number,
+            "conv.bias": np.array(number, dtype=np.float32),
+        }
+        for number, stage in enumerate(("mean", "residual"))
+    }
+
+
+def write_toy_package(path: Path, **changes: Any) -> Model:
+    """Write a toy model as a folder, or as a file if the path ends with ``.resdiff``."""
+    return write_package(path, toy_card(**changes), toy_weights())
+
+
+def toy_networks() -> dict[Stage, dict[str, Any]]:
+    """Return the shapes of networks of some ten thousand parameters, for `toy_card`."""
+    small = {
+        "out_channels": 1,
+        "model_channels": 8,
+        "channel_mult": (1, 2),
+        "num_blocks": 1,
+        "bottleneck_attention": False,
+        "dropout": 0.0,
+        "stem": 4,
+    }
+    return {
+        "mean": small | {"in_channels": 2, "embedding": "zero"},
+        "residual": small | {"in_channels": 4},
+    }
+
+
+def toy_net(config: Mapping[str, Any], seed: int = 0) -> UNet:
+    """Build a network whose random weights do something: fresh ones give next to nothing."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        net = UNet(UNetConfig(**config))
+        for name, parameter in net.named_parameters():
+            if name.endswith(("conv1.weight", "proj.weight")):
+                parameter.mul_(1e5)
+            elif name.endswith("aux_conv.weight"):
+                parameter.mul_(3e4)
+    return net.eval()
+
+
+def write_toy_model(path: Path, *, factor: int = 4, seed: int = 0, **changes: Any) -> Model:
+    """Write a toy model that runs: small networks with random weights.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, or a file that ends with ``.resdiff``.
+    factor : int, default 4
+        Fine pixels along a side of a coarse cell.
+    seed : int, default 0
+        Of the weights.
+    **changes
+        Fields of the card.
+    """
+    nets = {stage: toy_net(config, seed) for stage, config in toy_networks().items()}
+    fields: dict[str, Any] = {
+        "target": RefineTarget(factor=factor, spacing_km=16.0, spacing_range_km=(12.0, 20.0)),
+        "scores": {},
+    }
+    for stage, config in toy_networks().items():
+        count = sum(parameter.numel() for parameter in nets[stage].parameters())
+        fields[stage] = StageCard(f"{stage}.safetensors", NetworkCard(config, count))
+    weights = {
+        stage: {name: value.numpy() for name, value in net.state_dict().items()}
+        for stage, net in nets.items()
+    }
+    return write_package(path, toy_card(**(fields | changes)), weights)

@@ -1,0 +1,159 @@
+"""The command line: ``xresdiff demo | models | downscale | score | train``."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import xarray as xr
+
+import xresdiff
+from xresdiff import demo
+from xresdiff.downscale import downscale
+from xresdiff.errors import InputError, XresdiffError
+from xresdiff.models.zoo import models
+from xresdiff.store import to_zarr
+from xresdiff.train import finetune
+from xresdiff.verify.scores import scores
+
+__all__ = ["main"]
+
+_Command: TypeAlias = argparse.ArgumentParser
+
+REFUSED = 2  # exit status, as argparse's own
+INTERRUPTED = 130  # as the shell's
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What was typed after ``xresdiff``; that of this process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 if the command was refused, with the reason on standard error.
+
+    Examples
+    --------
+    >>> main(["score", "nowhere.zarr", "truth.nc"])
+    2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except XresdiffError as error:
+        print(f"xresdiff: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("xresdiff: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def open_file(path: str | Path) -> xr.Dataset:
+    """Open a netCDF file, a zarr folder or a zip of one, lazily.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or nothing that reads it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no {path}; a netCDF file or a zarr folder is needed")
+    try:
+        if path.suffix == ".zip":
+            from zarr.storage import ZipStore
+
+            return xr.open_zarr(ZipStore(path, mode="r"), consolidated=False)
+        if path.is_dir():
+            return xr.open_zarr(path)
+        return xr.open_dataset(path, chunks={})
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"cannot read {path} ({error}); a netCDF file or a zarr folder is needed"
+        ) from error
+
+
+def _demo(options: argparse.Namespace) -> None:
+    case = demo.of_dataset(open_file(options.data)) if options.data else demo.made_here()
+    shape = " x ".join(str(size) for size in case.coarse.shape)
+    print(f"downscaling {shape} coarse cells to {options.members} members ...", flush=True)
+    result = demo.downscaled(case, members=options.members, steps=options.steps, seed=options.seed)
+    written = demo.save(result, options.out)
+    print(demo.table(result))
+    print("wrote " + ", ".join(map(str, written)))
+
+
+def _models(options: argparse.Namespace) -> None:
+    print(models())
+
+
+def _downscale(options: argparse.Namespace) -> None:
+    ens = downscale(
+        open_file(options.coarse),
+        members=options.members,
+        model=options.model,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    to_zarr(ens, options.out)
+
+
+def _score(options: argparse.Namespace) -> None:
+    table = scores(open_file(options.ens), open_file(options.obs)).compute()
+    print(table.to_dataframe().T.to_string(float_format="{:.4g}".format))
+
+
+def _train(options: argparse.Namespace) -> None:
+    coarse, target = open_file(options.coarse), open_file(options.target)
+    model = finetune(coarse, target, model=options.model, steps=options.steps, out=options.out)
+    print(f"trained {model.path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Describe the commands; each sets `run`, which takes the options."""
+    parser = argparse.ArgumentParser(prog="xresdiff", description=xresdiff.__doc__)
+    parser.add_argument("--version", action="version", version=f"xresdiff {xresdiff.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> _Command:
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        made.set_defaults(run=run)
+        return made
+
+    made = command("demo", _demo, "downscale rain made here, or yours; draw and score it")
+    made.add_argument("--data", type=Path, metavar="FILE", help="your own rain rate")
+    made.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER")
+    _add_sampling(made)
+
+    command("models", _models, "list the known models")
+
+    made = command("downscale", _downscale, "downscale a file to a zarr store; run again to resume")
+    made.add_argument("coarse", type=Path, metavar="IN", help="netCDF file or zarr folder")
+    made.add_argument("out", type=Path, metavar="OUT", help="zarr folder")
+    made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
+    _add_sampling(made)
+
+    made = command("score", _score, "score an ensemble against the truth")
+    made.add_argument("ens", type=Path, metavar="ENS", help="netCDF file or zarr folder")
+    made.add_argument("obs", type=Path, metavar="OBS", help="netCDF file or zarr folder")
+
+    made = command("train", _train, "go on training a model with your pairs of fields")
+    made.add_argument("coarse", type=Path, metavar="COARSE", help="netCDF file or zarr folder")
+    made.add_argument("target", type=Path, metavar="TARGET", help="netCDF file or zarr folder")
+    made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
+    made.add_argument("--steps", type=int, default=1000, help="(default: %(default)s)")
+    made.add_argument("--out", default="run", metavar="FOLDER", help="(default: %(default)s)")
+    return parser
+
+
+def _add_sampling(command: _Command) -> None:
+    command.add_argument("--members", type=int, default=16, help="(default: %(default)s)")
+    command.add_argument("--steps", type=int, help="of the sampler (default: the model's)")
+    command.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")

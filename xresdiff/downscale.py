@@ -1,0 +1,153 @@
+"""Coarse Dataset in, lazy ensemble out: check, regress the mean, draw the residual, label.
+
+Nothing is computed here. The graph that is built carries the key of the model; the workers load
+it (:mod:`xresdiff.engine.runtime`).
+"""
+
+from collections.abc import Hashable, Mapping
+from os import PathLike
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from xresdiff.engine.blocks import CHANNEL, map_blocks, mean_block, member_block, physical_block
+from xresdiff.engine.labels import labelled, noise_labels
+from xresdiff.engine.missing import filled, masked, refused
+from xresdiff.engine.request import Arguments, Request, check_request
+from xresdiff.grids import target, units
+from xresdiff.models.card import SamplerCard
+from xresdiff.models.package import Model, open_model
+
+__all__ = ["downscale"]
+
+MEMBERS_OF_A_CHUNK = 16  # unless asked for otherwise
+
+
+def downscale(
+    ds: xr.Dataset,
+    *,
+    members: int = 16,
+    model: str | PathLike[str] | Model = "rain-16x",
+    stage: Literal["both", "mean"] = "both",
+    sampler: str | SamplerCard | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    chunks: Mapping[Hashable, int] | None = None,
+    skipna: bool = False,
+) -> xr.Dataset:
+    r"""Draw an ensemble of fine fields from coarse ones.
+
+    Residual corrective diffusion (Mardani et al., 2025, doi:10.1038/s43247-025-02042-5): a
+    regression gives the mean of what is possible, a diffusion model draws the rest.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset, (..., y, x)
+        Coarse fields on a uniform rectilinear grid. Variables are found by name, alias or standard
+        name and converted to the model's units; values out of its bounds, such as rain just below
+        zero, count as the bound. Every dimension beside y and x is kept.
+    members : int, default 16
+        Size of the ensemble. More members leave the first ones as they are.
+    model : str, PathLike or Model, default "rain-16x"
+        Name (see :func:`xresdiff.models`), folder, ``.resdiff`` file or opened model.
+    stage : {"both", "mean"}, default "both"
+        "mean" gives the regression alone, without members.
+    sampler : {"dpmpp_2m", "euler", "heun", "stochastic"} or SamplerCard, optional
+        How the residual is drawn; the model's choice by default. A card also sets the range of the
+        noise levels and the churn: ``dataclasses.replace(model.card.sampler, churn=10.0)``.
+    steps : int, optional
+        Steps of the sampler; the model's choice by default.
+    seed : int, default 0
+        Of the noise; the same seed gives the same members.
+    device : str, default "auto"
+        "cpu", "cuda", "cuda:1" or "mps"; "auto" takes a GPU if there is one.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        Of the networks; "auto" takes bfloat16 where the device is fast at it.
+    chunks : mapping of dimension to int, optional
+        Chunks of the result, if it is lazy; 16 members and one of each other dimension by default.
+    skipna : bool, default False
+        Accept missing values: they are filled with their nearest neighbour for the networks, and
+        the fine pixels of a missing cell are missing in the result.
+
+    Returns
+    -------
+    xarray.Dataset, (member, ..., y, x)
+        The model's outputs in float32, lazy if `ds` is lazy. If `ds` has a realization
+        dimension already, the new one is called ``sample``.
+
+    Raises
+    ------
+    InputError
+        If the input does not fit the model or an argument is out of bounds: one message with every
+        problem, before anything is computed. Missing values of a lazy input are found when
+        it is computed.
+    ModelError
+        If the model is unknown or damaged.
+
+    Notes
+    -----
+    The noise of a field is a function of the seed, of the member, and of the labels of the field:
+    its values of the coordinates of all dimensions beside y and x, and of times, steps and
+    realizations that stand alone, as after ``ds.isel(time=0)``. (Along a dimension without a
+    coordinate, places take the part of labels.) So members are the same in float32, to 1e-4 of
+    their values, whatever the chunks and whichever times or members are asked for with them; and
+    no two times share noise.
+
+    Examples
+    --------
+    >>> from xresdiff.tutorial import rain_pair
+    >>> coarse, truth = rain_pair(shape=(64, 64))
+    >>> downscale(coarse, members=2, steps=2).sizes
+    Frozen({'member': 2, 'time': 1, 'y': 64, 'x': 64})
+    """
+    arguments = Arguments(members, stage, sampler, steps, seed, device, precision, chunks)
+    request = check_request(ds, open_model(model), arguments)
+    fine = target.refine(ds, request.factor)
+    coarse, labels = _stacked(ds, request), noise_labels(ds, request.loop)
+    if coarse.chunks is not None:
+        coarse = _rechunked(coarse, request, chunks or {})
+        labels = [label.chunk({d: coarse.chunksizes[d] for d in label.dims}) for label in labels]
+    given = filled(coarse, request) if skipna else refused(coarse, labels, request)
+    mean = map_blocks(mean_block, [given], request)
+    if stage == "mean":
+        result = map_blocks(physical_block, [mean, given], request)
+    else:
+        numbers = _numbers(given, request, chunks or {})
+        result = map_blocks(member_block, [numbers, mean, given, *labels], request)
+    if skipna:
+        result = masked(result, coarse, request)
+    return labelled(result, ds, fine, request, stage)
+
+
+def _stacked(ds: xr.Dataset, request: Request) -> xr.DataArray:
+    """Return the inputs in the model's units and bounds, (..., channel, y, x), float32."""
+    converted = [
+        units.convert(ds[name], channel.units)
+        .clip(channel.minimum, channel.maximum)
+        .astype(np.float32)
+        for name, channel in zip(request.variables, request.card.inputs, strict=True)
+    ]
+    bare = [xr.DataArray(da.data, dims=da.dims) for da in converted]
+    stacked = xr.concat(bare, CHANNEL, coords="minimal", compat="override", join="exact")
+    return stacked.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
+
+
+def _rechunked(
+    coarse: xr.DataArray, request: Request, chunks: Mapping[Hashable, int]
+) -> xr.DataArray:
+    """Make whole fields of every chunk, one of each other dimension unless `chunks` says more."""
+    whole = {CHANNEL: -1, **dict.fromkeys(request.horizontal.dims, -1)}
+    return coarse.chunk(whole | {dim: chunks.get(dim, 1) for dim in request.loop})
+
+
+def _numbers(
+    coarse: xr.DataArray, request: Request, chunks: Mapping[Hashable, int]
+) -> xr.DataArray:
+    """Return the numbers of the members: an array, so that they can be chunked."""
+    numbers = xr.DataArray(np.arange(request.members), dims=request.member)
+    if coarse.chunks is None:
+        return numbers
+    return numbers.chunk({request.member: chunks.get(request.member, MEMBERS_OF_A_CHUNK)})

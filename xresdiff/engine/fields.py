@@ -1,0 +1,87 @@
+"""Between physical units and what the networks see, as a model's card says.
+
+Training and inference share this file, so that a network meets the same numbers in both.
+"""
+
+import torch
+from torch import Tensor
+
+from xresdiff.models.card import Channel, ModelCard, RefineTarget
+from xresdiff.nets.transforms import conserve_blocks, decode, encode, phase, refine
+
+__all__ = ["Fields"]
+
+
+def _encode(x: Tensor, channels: tuple[Channel, ...]) -> Tensor:
+    """Transform and normalise physical values ``(b, c, y, x)``, channel by channel."""
+    encoded = []
+    for i, c in enumerate(channels):
+        kind = c.transform
+        y = encode(x[:, i], kind.name, scale=kind.scale, exponent=kind.exponent)
+        encoded.append((y - c.mean) / c.std)
+    return torch.stack(encoded, dim=1)
+
+
+def _decode(y: Tensor, channels: tuple[Channel, ...]) -> Tensor:
+    """Undo :func:`_encode`, then keep to each channel's bounds."""
+    decoded = []
+    for i, c in enumerate(channels):
+        kind = c.transform
+        x = decode(y[:, i] * c.std + c.mean, kind.name, scale=kind.scale, exponent=kind.exponent)
+        if c.minimum is not None or c.maximum is not None:
+            x = x.clamp(c.minimum, c.maximum)
+        if c.dry_below is not None:
+            x = torch.where(x < c.dry_below, torch.zeros_like(x), x)
+        decoded.append(x)
+    return torch.stack(decoded, dim=1)
+
+
+class Fields:
+    """The way of a field into the networks and out of them.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of a model that refines the grid of its input.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        assert isinstance(card.target, RefineTarget)  # the only kind so far
+        self.card, self.factor = card, card.target.factor
+        self.place = {channel.name: i for i, channel in enumerate(card.inputs)}
+
+    def condition(self, coarse: Tensor) -> Tensor:
+        """Return what the networks are told of ``(b, c, Y, X)``: ``(b, k, y, x)``."""
+        encoded, parts = _encode(coarse, self.card.inputs), []
+        for how in self.card.conditioning:
+            if how == "phase":
+                parts.append(phase(coarse, self.factor))
+            else:
+                parts.append(refine(encoded, self.factor, how))
+        return torch.cat(parts, dim=1)
+
+    def base(self, coarse: Tensor) -> Tensor:
+        """Return what the mean network's output is added to, encoded, ``(b, c, y, x)``.
+
+        The interpolated input with the global residual connection, else zero.
+        """
+        if not self.card.global_residual:
+            b, _, rows, columns = coarse.shape
+            shape = (b, len(self.card.outputs), rows * self.factor, columns * self.factor)
+            return coarse.new_zeros(shape)
+        outputs = self.card.outputs
+        known = coarse[:, [self.place[channel.name] for channel in outputs]]
+        return _encode(refine(known, self.factor, "bilinear"), outputs)
+
+    def encode(self, fine: Tensor) -> Tensor:
+        """Return targets ``(b, c, y, x)`` in encoded units."""
+        return _encode(fine, self.card.outputs)
+
+    def decode(self, encoded: Tensor, coarse: Tensor) -> Tensor:
+        """Return encoded fields ``(b, c, y, x)`` in physical units, bounded and conserving."""
+        fine = _decode(encoded, self.card.outputs)
+        for i, channel in enumerate(self.card.outputs):
+            if channel.name in self.card.conserve:
+                known = coarse[:, [self.place[channel.name]]]
+                fine[:, [i]] = conserve_blocks(fine[:, [i]], known, self.factor)
+        return fine

@@ -1,0 +1,207 @@
+"""What a model is: its channels, grid, networks, sampler, scores and licence.
+
+A card is a tree of frozen dataclasses that is written as ``card.json`` beside the weights and read
+back strictly: unknown keys, wrong types and broken rules are refused, all in one message. No card
+that breaks a rule can be made, from a file or otherwise.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xresdiff.errors import ModelError, raise_problems
+from xresdiff.models import card_repr
+from xresdiff.models.container import PLAIN_NAME
+from xresdiff.models.parts import (
+    Channel,
+    DataSource,
+    FixedTarget,
+    NetworkCard,
+    Problems,
+    RefineTarget,
+    SamplerCard,
+    StageCard,
+    Transform,
+    must_be_positive,
+    must_not_be_empty,
+)
+from xresdiff.models.strict_json import Part, broken_rules, parse, read
+
+__all__ = [
+    "CARD",
+    "Channel",
+    "DataSource",
+    "FixedTarget",
+    "ModelCard",
+    "NetworkCard",
+    "RefineTarget",
+    "SamplerCard",
+    "StageCard",
+    "Transform",
+]
+
+CARD = "card.json"
+SCHEMA = 1  # the layout of card.json; a file of another schema is refused
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ModelCard(Part):
+    """Everything about a model but its weights.
+
+    Parameters
+    ----------
+    name, version, title, description, licence : str
+        `title` is one line, `description` a paragraph, `licence` that of the weights.
+    data : tuple of DataSource
+        What the model was trained on.
+    references : tuple of str, default ()
+        Papers and reports.
+    inputs, outputs : tuple of Channel
+        What it needs and gives, in the order of the networks' channels.
+    target : RefineTarget or FixedTarget
+        The grid it gives.
+    conditioning : tuple of str
+        How the coarse fields enter the networks: "bilinear", "constant", "phase".
+    conserve : tuple of str, default ()
+        Outputs whose block means equal the input of the same name.
+    global_residual : bool, default True
+        Whether the mean stage predicts the difference from the interpolated input.
+    mean, residual : StageCard
+        The two stages.
+    sampler : SamplerCard
+        Default settings.
+    patch : int
+        Side of the fields in training, in fine pixels.
+    scores : dict of float, default {}
+        How well it does, on data it has not seen.
+    files : dict of str, default {}
+        sha256 of every file of the package; :func:`~xresdiff.models.package.write_package` fills
+        it.
+
+    Raises
+    ------
+    ModelError
+        If a rule is broken; every broken rule is named with its place.
+    """
+
+    name: str
+    version: str
+    title: str
+    description: str
+    licence: str
+    data: tuple[DataSource, ...]
+    references: tuple[str, ...] = ()
+    inputs: tuple[Channel, ...]
+    outputs: tuple[Channel, ...]
+    target: RefineTarget | FixedTarget
+    conditioning: tuple[str, ...]
+    conserve: tuple[str, ...] = ()
+    global_residual: bool = True
+    mean: StageCard
+    residual: StageCard
+    sampler: SamplerCard = field(default_factory=SamplerCard)
+    patch: int
+    scores: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(broken_rules(self))
+        raise_problems(problems, what=f"make the model card {self.name!r}", error=ModelError)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelCard":
+        """Read a card.
+
+        Parameters
+        ----------
+        text : str or bytes
+            The contents of a ``card.json``.
+
+        Returns
+        -------
+        ModelCard
+            The card.
+
+        Raises
+        ------
+        ModelError
+            If it is not the JSON of a card; the message names every problem and its place.
+
+        Examples
+        --------
+        >>> ModelCard.from_json('{"schema": 7}')
+        Traceback (most recent call last):
+        xresdiff.errors.ModelError: the card's schema is 7; this xresdiff reads 1. ...
+        """
+        data = parse(text)
+        schema = data.pop("schema", None)
+        if schema != SCHEMA or schema is True:
+            raise ModelError(
+                f"the card's schema is {schema!r}; this xresdiff reads {SCHEMA}. If a newer "
+                "xresdiff wrote it, type: pip install --upgrade xresdiff"
+            )
+        return read(cls, data, what="model card")
+
+    def to_json(self) -> str:
+        """Write the card, every field of it, as JSON that :meth:`from_json` reads back equal."""
+        data = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_not_be_empty(self, "version", "title", "licence", "inputs", "outputs")
+        yield from must_not_be_empty(self, "conditioning")
+        yield from must_be_positive(self, "patch")
+        if not _NAME.fullmatch(self.name):
+            yield "name", f"{self.name!r} must be letters, digits, '.', '_' and '-'"
+        yield from _namesmust_differ("inputs", self.inputs)
+        yield from _namesmust_differ("outputs", self.outputs)
+        both = {c.name for c in self.inputs} & {c.name for c in self.outputs}
+        for i, name in enumerate(self.conserve):
+            if name not in both:
+                yield f"conserve[{i}]", f"{name!r} must be an input and an output"
+        if self.global_residual and not {c.name for c in self.outputs} <= both:
+            yield "global_residual", "true needs every output to be an input, too"
+        yield from self._file_rules()
+
+    def _file_rules(self) -> Problems:
+        if len(set(self.parts)) < len(self.parts):
+            yield "residual.file", f"{self.residual.file!r} must differ from the other files"
+        for name in self.parts:
+            if not PLAIN_NAME.fullmatch(name) or name == CARD:
+                yield "files", f"{name!r} must be a plain lower-case file name like 'x.safetensors'"
+        for name, sha256 in self.files.items():
+            if name not in self.parts:
+                yield f"files[{name!r}]", f"must be one of {', '.join(self.parts)}"
+            if not _SHA256.fullmatch(sha256):
+                yield f"files[{name!r}]", f"{sha256!r} must be 64 hexadecimal digits (sha256)"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The files of a package beside its card."""
+        grid = (self.target.grid,) if self.target.kind == "fixed" else ()
+        return (self.mean.file, self.residual.file, *grid)
+
+    def __repr__(self) -> str:
+        return card_repr.text(self)
+
+    def _repr_html_(self) -> str:
+        return card_repr.html(self)
+
+
+def _namesmust_differ(where: str, channels: Sequence[Channel]) -> Problems:
+    """Refuse two channels of one name, or that the same variable and level would be found for."""
+    taken: dict[object, int] = {}
+    for i, channel in enumerate(channels):
+        found = [(name, channel.level_Pa) for name in dict.fromkeys(channel.names)]
+        for claim in [channel.name, *found]:
+            first = taken.setdefault(claim, i)
+            if first != i:
+                name = claim if isinstance(claim, str) else claim[0]
+                yield f"{where}[{i}]", f"{name!r} is {where}[{first}] already"
+                break

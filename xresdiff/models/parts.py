@@ -1,0 +1,289 @@
+"""The parts of a model card: channels, target grids, networks, samplers, sources of data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from xresdiff.models.strict_json import Part, tuples
+
+__all__ = [
+    "Channel",
+    "DataSource",
+    "FixedTarget",
+    "NetworkCard",
+    "Problems",
+    "RefineTarget",
+    "SamplerCard",
+    "StageCard",
+    "Transform",
+    "must_be_positive",
+    "must_not_be_empty",
+]
+
+Problems = Iterator[tuple[str, str]]
+
+SAMPLER_NAMES = ("dpmpp_2m", "euler", "heun", "stochastic")  # the functions of nets.samplers
+
+
+def must_be_positive(part: Part, *names: str) -> Problems:
+    """Yield the named fields that are zero or less."""
+    for name in names:
+        value = getattr(part, name)
+        if value is not None and value <= 0:
+            yield name, f"{value:g} must be positive"
+
+
+def must_not_be_empty(part: Part, *names: str) -> Problems:
+    """Yield the named fields that hold nothing."""
+    for name in names:
+        if not getattr(part, name):
+            yield name, "must not be empty"
+
+
+@dataclass(frozen=True)
+class Transform(Part):
+    """How physical values x are bent before they are normalised; zero stays zero.
+
+    Parameters
+    ----------
+    name : {"identity", "log1p", "sqrt", "power"}
+        x, log(1 + x/scale), (x/scale)**0.5 or (x/scale)**exponent.
+    scale : float, default 1
+        In the units of the channel.
+    exponent : float, default 1
+        Of "power".
+    """
+
+    name: Literal["identity", "log1p", "sqrt", "power"]
+    scale: float = 1.0
+    exponent: float = 1.0
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_be_positive(self, "scale", "exponent")
+
+
+@dataclass(frozen=True)
+class Channel(Part):
+    """One variable that enters or leaves a model.
+
+    Parameters
+    ----------
+    name : str
+        Name of the variable, as an output always and as an input by preference.
+    standard_name : str
+        CF standard name; empty if there is none.
+    units : str
+        CF units in which the model works; inputs are converted into them.
+    long_name : str, default ""
+        For the labels of plots.
+    level_Pa : float, optional
+        Pressure level (Pa), for one level of a variable that has levels.
+    aliases : tuple of str, default ()
+        Other names under which an input is found.
+    mean, std : float, default 0 and 1
+        Of the transformed values; the networks see (transformed - mean) / std.
+    transform : Transform, default identity
+        Applied before the normalisation.
+    minimum, maximum : float, optional
+        Bounds (in `units`) that outputs are kept to.
+    cell_methods : str, default ""
+        CF cell methods, such as "time: mean".
+    dry_below : float, optional
+        Outputs smaller than this (in `units`) are set to zero.
+    """
+
+    name: str
+    standard_name: str
+    units: str
+    long_name: str = ""
+    level_Pa: float | None = None
+    aliases: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+    transform: Transform = Transform("identity")
+    minimum: float | None = None
+    maximum: float | None = None
+    cell_methods: str = ""
+    dry_below: float | None = None
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_not_be_empty(self, "name", "units")
+        yield from must_be_positive(self, "level_Pa", "std", "dry_below")
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low >= high:
+            yield "minimum", f"{low:g} must be below maximum, {high:g}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases, in the order in which they are looked for."""
+        return (self.name, *self.aliases)
+
+
+@dataclass(frozen=True)
+class RefineTarget(Part):
+    """The grid of the input, refined by a whole factor: the model works anywhere.
+
+    Parameters
+    ----------
+    factor : int
+        Fine cells along one side of a coarse cell.
+    spacing_km : float
+        Nominal spacing of the coarse grid (km).
+    spacing_range_km : tuple of float
+        Smallest and largest coarse spacing (km) that the model takes.
+    kind : "refine"
+        Tells the kinds of target apart in a file.
+
+    Examples
+    --------
+    >>> RefineTarget(factor=16, spacing_km=16.0, spacing_range_km=(12.0, 20.0)).domain
+    'anywhere, from a grid of 12 to 20 km'
+    """
+
+    kind: Literal["refine"] = field(default="refine", kw_only=True)
+    factor: int
+    spacing_km: float
+    spacing_range_km: tuple[float, float]
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_be_positive(self, "spacing_km")
+        if self.factor < 2:
+            yield "factor", f"{self.factor} must be at least 2"
+        low, high = self.spacing_range_km
+        if not 0 < low <= self.spacing_km <= high:
+            yield (
+                "spacing_range_km",
+                f"({low:g}, {high:g}) must be positive, rise and hold spacing_km, "
+                f"{self.spacing_km:g}",
+            )
+
+    @property
+    def domain(self) -> str:
+        """Where the model works, in words."""
+        low, high = self.spacing_range_km
+        return f"anywhere, from a grid of {low:g} to {high:g} km"
+
+
+@dataclass(frozen=True)
+class FixedTarget(Part):
+    """The grid of one region, kept in a file of the package.
+
+    Parameters
+    ----------
+    grid : str, default "grid.nc"
+        File with the latitudes and longitudes (and static fields) of the target.
+    kind : "fixed"
+        Tells the kinds of target apart in a file.
+    """
+
+    kind: Literal["fixed"] = field(default="fixed", kw_only=True)
+    grid: str = "grid.nc"
+
+    @property
+    def domain(self) -> str:
+        """Where the model works, in words."""
+        return f"the region of {self.grid}"
+
+
+@dataclass(frozen=True)
+class NetworkCard(Part):
+    """The shape of a network.
+
+    Parameters
+    ----------
+    config : dict
+        Fields of `nets.unet.UNetConfig`, lists as tuples.
+    parameters : int
+        Number of trained numbers.
+    """
+
+    config: dict[str, Any]
+    parameters: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", tuples(self.config))
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_be_positive(self, "parameters")
+
+
+@dataclass(frozen=True)
+class StageCard(Part):
+    """One of the two stages: the regression of the mean, or the diffusion of the residual.
+
+    Parameters
+    ----------
+    file : str
+        File of the weights, such as "mean.safetensors".
+    network : NetworkCard
+        What the weights fit into.
+    sigma_data : float, default 0.5
+        Standard deviation of the residual as the network sees it; unused by the mean.
+    """
+
+    file: str
+    network: NetworkCard
+    sigma_data: float = 0.5
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_be_positive(self, "sigma_data")
+
+
+@dataclass(frozen=True)
+class SamplerCard(Part):
+    """The settings of the sampler that suit the model, all of them a user's to change.
+
+    Parameters
+    ----------
+    name : str, default "dpmpp_2m"
+        A sampler of `nets.samplers`.
+    steps : int, default 8
+        Noise levels visited.
+    sigma_min, sigma_max, rho : float
+        Smallest and largest noise level and the bend of the schedule between them (Karras et al.,
+        2022, eq. 5).
+    churn : float, default 0
+        Noise added on the way by stochastic samplers.
+    """
+
+    name: Literal["dpmpp_2m", "euler", "heun", "stochastic"] = "dpmpp_2m"
+    steps: int = 8
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    churn: float = 0.0
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        if self.name not in SAMPLER_NAMES:
+            yield "name", f"{self.name!r} must be one of {', '.join(SAMPLER_NAMES)}"
+        yield from must_be_positive(self, "steps", "sigma_min", "rho")
+        if self.sigma_max <= self.sigma_min:
+            yield "sigma_max", f"{self.sigma_max:g} must exceed sigma_min, {self.sigma_min:g}"
+        if self.churn < 0:
+            yield "churn", f"{self.churn:g} must not be negative"
+
+
+@dataclass(frozen=True)
+class DataSource(Part):
+    """Data that a model learned from, and what their owners ask for.
+
+    Parameters
+    ----------
+    name, licence, attribution, url : str
+        What they are, on which terms, whom to name, where they are.
+    """
+
+    name: str
+    licence: str
+    attribution: str = ""
+    url: str = ""
+
+    def rules(self) -> Problems:
+        """Yield what is wrong, as (field, problem)."""
+        yield from must_not_be_empty(self, "name", "licence")

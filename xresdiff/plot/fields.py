@@ -1,0 +1,187 @@
+"""Figures of fields: one map, or many stamps in one scale of colours."""
+
+from collections.abc import Hashable
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import dask
+import xarray as xr
+
+from xresdiff.errors import InputError
+from xresdiff.plot.paper import (
+    at_time,
+    axes_for,
+    draw_field,
+    frame_of,
+    is_rain,
+    scale_for,
+    shown,
+    units_of,
+)
+from xresdiff.verify import scores
+from xresdiff.verify.matching import in_units_of
+from xresdiff.verify.pairs import Data, find_member_dim, label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
+
+__all__ = ["map", "stamps"]
+
+PANEL_INCHES = 2.3
+MAP_INCHES = 4.0
+
+
+def map(
+    da: Data,
+    *,
+    variable: Hashable | None = None,
+    time: Any = None,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
+) -> "QuadMesh":
+    """Show one field.
+
+    Parameters
+    ----------
+    da : xarray.DataArray or xarray.Dataset, (..., y, x)
+        The field.
+    variable : Hashable, optional
+        Which variable of a Dataset; needed if there are several.
+    time : optional
+        Label of the time to show; the first by default.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    figsize : tuple of float, optional
+        Width and height of a new figure in inches.
+
+    Returns
+    -------
+    matplotlib.collections.QuadMesh
+        The cells; ``.figure`` is the figure.
+
+    Raises
+    ------
+    InputError
+        If there are several variables to choose from, or dimensions other than time, y and x.
+
+    Examples
+    --------
+    >>> map(xr.DataArray([[0.0, 1.0], [1.0, 0.0]], dims=("y", "x"))).get_array().shape
+    (2, 2)
+    """
+    field = at_time(shown(da, variable), time).compute()
+    ax = axes_for(ax, figsize or (MAP_INCHES / frame_of(field).shape + 1.4, MAP_INCHES + 0.5))
+    scale = scale_for([field])
+    mesh = draw_field(ax, field, scale)
+    ax.figure.colorbar(mesh, ax=ax, label=units_of(field), **scale.bar)
+    ax.set_title(label(field), loc="left", size="medium")
+    return mesh
+
+
+def stamps(
+    ens: Data,
+    obs: Data | None = None,
+    *,
+    coarse: Data | None = None,
+    variable: Hashable | None = None,
+    member_dim: Hashable | None = None,
+    members: int = 4,
+    time: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> "Figure":
+    """Show the input, the truth, the mean, the spread and some members side by side.
+
+    Parameters
+    ----------
+    ens : xarray.DataArray or xarray.Dataset, (member, ..., y, x)
+        Ensemble.
+    obs : xarray.DataArray or xarray.Dataset, (..., y, x), optional
+        Truth.
+    coarse : xarray.DataArray or xarray.Dataset, (..., Y, X), optional
+        What was downscaled, on its own grid.
+    variable : Hashable, optional
+        Which variable of the Datasets; needed if there are several.
+    member_dim : Hashable, optional
+        As for :func:`xresdiff.verify.scores.crps`.
+    members : int, default 4
+        How many members to show, the first ones.
+    time : optional
+        Label of the time to show; the first of `ens` by default.
+    figsize : tuple of float, optional
+        Width and height in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        All panels share one scale of colours, but for a spread that is not of rain.
+
+    Raises
+    ------
+    InputError
+        If there are no members, several variables to choose from, or dimensions other than
+        members, time, y and x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ens = xr.DataArray(np.random.default_rng(0).random((4, 8, 8)), dims=("member", "y", "x"))
+    >>> [ax.get_title(loc="left") for ax in stamps(ens, ens[0]).axes[:3]]
+    ['truth', 'mean', 'spread']
+    """
+    ens = at_time(shown(ens, variable), time)
+    member = find_member_dim(ens, member_dim)
+    if member is None:
+        raise InputError(f"stamps need members, there are {ens.dims}; for one field: plot.map(...)")
+    time = ens.coords["time"].values[()] if "time" in ens.coords else None
+    upper = {
+        title: in_units_of(ens, at_time(shown(data, variable or ens.name), time))
+        for title, data in (("input", coarse), ("truth", obs))
+        if data is not None
+    }
+    upper["mean"] = ens.mean([member], keep_attrs=True)
+    if ens.sizes[member] > 1:
+        upper["spread"] = scores.spread(ens, member_dim=member, dim=())
+    few = range(min(members, ens.sizes[member]))
+    lower = {f"member {i + 1}": ens.isel({member: i}) for i in few}
+    when = "" if time is None else f", {time!s:.16}".replace("T", " ")
+    return _sheet(dask.compute(upper, lower), f"{label(ens)}{when}", figsize)
+
+
+def _sheet(
+    rows: tuple[dict[str, xr.DataArray], ...],
+    title: str,
+    figsize: tuple[float, float] | None,
+) -> "Figure":
+    """Draw rows of panels, with one scale beside them all."""
+    import matplotlib.pyplot as plt
+
+    panels = {name: panel for row in rows for name, panel in row.items()}
+    mean = panels["mean"]
+    apart = [] if is_rain(mean) or "spread" not in panels else ["spread"]
+    scale = scale_for([panel for name, panel in panels.items() if name not in apart])
+    scales = {name: scale_for([panels[name]]) for name in apart}
+    shape = frame_of(mean).shape
+    columns = max(len(row) for row in rows)
+    size = figsize or (PANEL_INCHES * columns + 0.9, len(rows) * PANEL_INCHES * shape + 0.5)
+    fig, axes = plt.subplots(len(rows), columns, figsize=size, layout="compressed", squeeze=False)
+    places, drawn = {}, {}
+    for across, row in zip(axes, rows, strict=True):
+        for ax, name in zip_longest(across, row):
+            if name is None:
+                ax.set_axis_off()
+                continue
+            places[name], drawn[name] = ax, draw_field(ax, panels[name], scales.get(name, scale))
+            ax.set_title(name, loc="left", size="medium", y=1.0)
+    for ax in places.values():  # the area of the ensemble, and coordinates at the outer panels
+        ax.set(xlim=places["mean"].get_xlim(), ylim=places["mean"].get_ylim())
+        ax.label_outer()
+    fig.colorbar(drawn["mean"], ax=axes, label=units_of(mean), aspect=35, pad=0.015, **scale.bar)
+    for name, own in scales.items():
+        above = places[name].inset_axes((0.45, 1.035, 0.55, 0.04))
+        bar = fig.colorbar(drawn[name], cax=above, orientation="horizontal", **own.bar)
+        bar.ax.xaxis.set_ticks_position("top")
+        bar.ax.tick_params(labelsize="x-small", length=2, pad=1)
+    fig.suptitle(title, x=0.01, ha="left", size="large")
+    return fig
