@@ -1,7 +1,7 @@
 """Score rain-16x on radar crops that it has never seen, beside baselines, in one table.
 
-    python benchmarks/rain_skill.py --data ../shared/radar
-    python benchmarks/rain_skill.py --data ../shared/radar --source mrms_validation --curve
+    python benchmarks/rain_skill.py --data radar
+    python benchmarks/rain_skill.py --data radar --source mrms_validation --curve
 
 The crops, the baselines and the scores come with the data, in ``baselines.py``; every row is made
 and scored by this run. ``--curve`` scores samplers and step counts instead, on every fifth crop.
@@ -97,7 +97,7 @@ def markdown(row: list[str]) -> str:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/radar"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the radar data")
     parser.add_argument("--source", default="mrms_test")
     parser.add_argument("--model", default="rain-16x")
     parser.add_argument("--members", type=int, default=16)

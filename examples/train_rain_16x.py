@@ -2,7 +2,7 @@
 
 Two hours on two CPU cores:
 
-    python examples/train_rain_16x.py --data ../shared/radar --out runs/rain-16x
+    python examples/train_rain_16x.py --data radar --out runs/rain-16x
 
 The data are radar composites of the United States (MRMS) and of Finland (FMI), fields of 1 km;
 the coarse partner of a patch is its own mean over blocks of 16 x 16 pixels. A killed run continues
@@ -42,7 +42,7 @@ RAIN = Channel(
     standard_name="lwe_precipitation_rate",
     units="mm h-1",
     long_name="precipitation rate",
-    aliases=("rain_rate", "rainfall_rate", "rr", "prate"),
+    aliases=("rain_rate", "rainfall_rate", "rr", "prate", "pr", "tprate", "mtpr", "avg_tprate"),
     # cube roots: heavy rain still counts, and zero stays zero
     transform=Transform("power", exponent=1 / 3),
     std=0.5767,
@@ -131,7 +131,7 @@ def rain_card() -> ModelCard:
         global_residual=True,
         mean=StageCard("mean.safetensors", network(MEAN_NET)),
         residual=StageCard("residual.safetensors", network(RESIDUAL_NET)),
-        sampler=SamplerCard(name="dpmpp_2m", steps=10, sigma_min=0.03, sigma_max=20.0, rho=5.0),
+        sampler=SamplerCard(name="heun", steps=5, sigma_min=0.03, sigma_max=20.0, rho=7.0),
         patch=PATCH,
     )  # fmt: skip
 
@@ -139,8 +139,9 @@ def rain_card() -> ModelCard:
 def main() -> None:
     """Train, or continue to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/radar"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the radar data")
     parser.add_argument("--out", type=Path, default=Path("runs/rain-16x"))
+    parser.add_argument("--device", default="auto", help="such as cpu or cuda; auto takes the best")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--install", action="store_true", help="copy the model into the package")
     arguments = parser.parse_args()
@@ -157,7 +158,7 @@ def main() -> None:
         SelfCoarsened.of(validation, FACTOR, PATCH).without_scaling(),
         recipes=RECIPES,
         out=arguments.out,
-        device="cpu",
+        device=arguments.device,
     )
     print(model)
     if arguments.install:

@@ -21,8 +21,9 @@ from xresdiff.models.card import (
     StageCard,
     Transform,
 )
-from xresdiff.models.parts import SAMPLER_NAMES
+from xresdiff.models.parts import NETWORK_FIELDS, SAMPLER_NAMES
 from xresdiff.models.strict_json import read
+from xresdiff.nets.unet import UNetConfig
 
 words = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
@@ -49,7 +50,9 @@ channels = st.builds(
     dry_below=st.none() | positive,
 )
 stages = st.builds(
-    NetworkCard, config=st.dictionaries(words, json_values, max_size=3), parameters=whole
+    NetworkCard,
+    config=st.dictionaries(st.sampled_from(NETWORK_FIELDS), json_values, max_size=3),
+    parameters=whole,
 )
 refined = st.builds(
     lambda factor, km: RefineTarget(
@@ -144,6 +147,13 @@ def test_whole_numbers_are_read_as_numbers():
         ({"scores": {"crps": "low"}}, "scores['crps']: 'low' must be a number"),
         ({"scores": [0.3]}, "scores: [0.3] must be an object"),
         ({"conserve": ["snow"]}, "conserve[0]: 'snow' must be an input and an output"),
+        ({"outputs__0__minimum": None}, "conserve[0]: the output 'precip_rate' needs a minimum of"),
+        ({"outputs__0__minimum": -1}, "conserve[0]: the output 'precip_rate' needs a minimum of"),
+        (
+            {"conditioning": ["bicubic"]},
+            "conditioning[0]: 'bicubic' must be one of bilinear",
+        ),
+        ({"mean__network__config": {"stems": 4}}, "mean.network.config['stems']: unknown key; the"),
         ({"outputs__0__name": "rain", "conserve": []}, "global_residual: true needs every output"),
         ({"name": "../toy"}, "name: '../toy' must be letters, digits, '.', '_' and '-'"),
         ({"title": "\x1b[2J"}, r"title: '\x1b[2J' must hold no control characters"),
@@ -237,6 +247,10 @@ def test_cards_hold_only_what_json_keeps(value, message):
         toy_card(scores={"crps": value})
     with pytest.raises(ModelError, match="is a int, which JSON cannot keep"):
         toy_card(scores={1: 0.3})
+
+
+def test_the_fields_of_a_network_are_those_of_its_class():
+    assert tuple(field.name for field in dataclasses.fields(UNetConfig)) == NETWORK_FIELDS
 
 
 def test_two_channels_cannot_claim_one_variable():

@@ -12,7 +12,7 @@ from xresdiff.engine import runtime
 from xresdiff.engine.fields import Fields
 from xresdiff.grids.coords import check_uniform, find_horizontal
 from xresdiff.grids.regrid import coarsen
-from xresdiff.models.parts import SAMPLER_NAMES, Channel
+from xresdiff.models.parts import SAMPLER_NAMES, Channel, SamplerCard
 
 
 @pytest.fixture
@@ -178,7 +178,8 @@ def test_the_mean_alone_has_no_members(coarse, draw):
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 @pytest.mark.parametrize("steps", [1, 3])
 def test_every_sampler_runs(coarse, draw, sampler, steps):
-    result = draw(coarse.isel(time=[0]), sampler=sampler, steps=steps)
+    own = SamplerCard(name=sampler, churn=3.0)
+    result = draw(coarse.isel(time=[0]), sampler=own, steps=steps)
     assert bool(np.isfinite(result.precip_rate).all())
     assert (result.attrs["xresdiff_sampler"], result.attrs["xresdiff_steps"]) == (sampler, steps)
 

@@ -8,7 +8,9 @@ import xarray as xr
 
 from xresdiff.downscale import downscale
 from xresdiff.engine.labels import noise_labels
+from xresdiff.errors import StoreError
 from xresdiff.grids.regrid import coarsen
+from xresdiff.store import to_zarr
 
 
 @pytest.fixture
@@ -161,3 +163,38 @@ def test_times_taken_one_by_one_have_labels_of_their_own():
 def test_labels_of_dims_without_coords_are_places():
     ds = xr.Dataset({"rain": (("run", "y"), np.zeros((2, 3)))})
     assert texts(ds, "run") == ["run=0", "run=1"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_time_with_other_times_is_that_of_the_whole(coarse, toy, lazy):
+    steps = np.array([0, 6, 12], dtype="timedelta64[h]").astype("timedelta64[ns]")
+    ds = coarse.assign_coords(
+        step=("time", steps), reftime=("time", coarse.time.values - steps), number=3
+    )
+    draw = {"model": toy, "members": 2, "steps": 1, "precision": "float32"}
+    whole = downscale(ds.chunk(time=1) if lazy else ds, **draw).compute()
+    xr.testing.assert_allclose(downscale(ds.isel(time=0), **draw), whole.isel(time=0), rtol=1e-4)
+
+
+def test_the_same_input_is_known_again(coarse, toy, tmp_path):
+    def token(ds):
+        return downscale(ds, model=toy, members=1, steps=1).attrs["xresdiff_input"]
+
+    coarse.to_zarr(tmp_path / "in.zarr")
+    first, again = (token(xr.open_zarr(tmp_path / "in.zarr")) for _ in range(2))
+    assert first == again
+    assert token(xr.open_zarr(tmp_path / "in.zarr").isel(time=[0])) != first
+    assert token(coarse) == token(coarse.copy(deep=True)) != token(coarse.isel(time=[0]))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_store_of_another_input_is_refused(coarse, toy, tmp_path, lazy):
+    def write(ds):
+        given = ds.chunk(time=1) if lazy else ds
+        to_zarr(downscale(given, model=toy, members=1, steps=1), tmp_path / "ens.zarr")
+
+    write(coarse)
+    write(coarse.copy(deep=True))
+    coarse.precip_rate[0, 0, 0] += 1
+    with pytest.raises(StoreError, match="xresdiff_input"):
+        write(coarse)

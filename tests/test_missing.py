@@ -93,3 +93,24 @@ def test_neighbours_fill_the_gap_for_the_networks(coarse, draw):
     holed.precip_rate[0, 3, 3] = np.nan
     there = draw(holed, skipna=True)
     xr.testing.assert_allclose(there, draw(whole).where(there.precip_rate.notnull()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("skipna", [False, True])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_fill_values_are_refused(coarse, draw, lazy, skipna):
+    coarse.precip_rate[1, 2, 3] = -9999.0
+    with pytest.raises(InputError) as error:
+        draw(coarse.chunk(time=1) if lazy else coarse, skipna=skipna).compute()
+    assert "below its minimum of 0 mm h-1, the first, -9999" in str(error.value)
+    assert PLACE.removeprefix("the first at ") in str(error.value)
+    assert "an unmasked fill value; make it missing: ds.where(ds.precip_rate >= 0)" in str(
+        error.value
+    )
+
+
+def test_infinite_values_are_missing_never_dry(coarse, draw):
+    coarse.precip_rate[1, 2, 3] = -np.inf
+    with pytest.raises(InputError, match="1 of 90 values of 'precip_rate' are missing"):
+        draw(coarse)
+    rain = draw(coarse, skipna=True).precip_rate
+    assert int(rain.isnull().sum()) == 2 * 4 * 4

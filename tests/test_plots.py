@@ -53,7 +53,7 @@ class TestStamps:
         figure = plot.stamps(ens[1:], ens[0], coarse=coarse)
         assert titles(figure) == [
             *("input", "truth", "mean", "spread"),
-            *("member 1", "member 2", "member 3", "member 4"),
+            *("member 0", "member 1", "member 2", "member 3"),
         ]
         meshes = [ax.collections[0] for ax in figure.axes[:8]]
         assert len({id(mesh.norm) for mesh in meshes}) == 1
@@ -80,7 +80,7 @@ class TestStamps:
             members=2,
             time="2020-06-01T13:00",
         )
-        assert titles(figure) == ["truth", "mean", "spread", "member 1", "member 2"]
+        assert titles(figure) == ["truth", "mean", "spread", "member 0", "member 1"]
         np.testing.assert_allclose(figure.axes[0].collections[0].get_array(), ens[0, 1])
 
     def test_takes_the_truth_at_the_time_of_the_ensemble(self):
@@ -89,7 +89,12 @@ class TestStamps:
         np.testing.assert_allclose(figure.axes[0].collections[0].get_array(), ens[0, 1])
 
     def test_one_member_has_no_spread(self):
-        assert titles(plot.stamps(rain(1))) == ["mean", "member 1"]
+        assert titles(plot.stamps(rain(1))) == ["mean", "member 0"]
+
+    @pytest.mark.parametrize(("numbers", "shown"), [([7, 3], "73"), ([5, 5], "01")])
+    def test_members_go_by_their_coordinate_or_their_place(self, numbers, shown):
+        figure = plot.stamps(rain(2).assign_coords(number=numbers))
+        assert titles(figure)[2:] == [f"member {n}" for n in shown]
 
     def test_computes_once_and_only_the_time_shown(self):
         seen = []

@@ -249,3 +249,18 @@ def test_a_sampler_card_sets_everything_of_the_sampler(toy, coarse):
     own = dataclasses.replace(toy.card.sampler, name="stochastic", churn=3.0, sigma_max=5.0)
     settings = check_request(coarse, toy, Arguments(sampler=own, steps=7)).settings
     assert settings.sampler == dataclasses.replace(own, steps=7)
+
+
+def test_a_sampler_card_that_breaks_rules(coarse, toy):
+    own = dataclasses.replace(toy.card.sampler, churn=3.0)
+    for name, value in {"name": "ddim", "steps": 0, "sigma_max": 1e-9, "churn": -1.0}.items():
+        object.__setattr__(own, name, value)
+    message = refusal(coarse, toy, sampler=own)
+    assert "for 4 reasons" in message
+    assert "sampler.steps: 0 must be positive" in message
+
+
+def test_stochastic_without_churn(coarse, toy):
+    message = refusal(coarse, toy, sampler="stochastic")
+    assert "type sampler=SamplerCard(name='stochastic'," in message
+    assert "churn=10.0)" in message

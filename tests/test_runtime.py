@@ -186,3 +186,19 @@ def test_a_device_that_is_not_there(coarse, toy):
     lazy = downscale(coarse.chunk(), model=toy, members=1, steps=1, device="cuda:63")
     with pytest.raises(InputError, match="no device 'cuda:63' here"):
         lazy.compute(scheduler="synchronous")
+
+
+def test_batches_condition_only_their_times(loaded, inputs, monkeypatch):
+    mean = loaded.mean(inputs)
+    members = loaded.members(inputs, mean, DRAWS, SETTINGS)
+    seen, plain = [], loaded._condition
+
+    def noting(given, mean):
+        seen.append(len(given))
+        return plain(given, mean)
+
+    monkeypatch.setattr(loaded, "_condition", noting)
+    monkeypatch.setitem(runtime.PIXELS_AT_ONCE, "cpu", 1)
+    mixed = [DRAWS[i] for i in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+    close(loaded.members(inputs, mean, mixed, SETTINGS)[[0, 3, 6, 1, 4, 7, 2, 5, 8]], members)
+    assert seen == [1, 1, 1]

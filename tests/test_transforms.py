@@ -181,3 +181,8 @@ def test_gradients_are_finite_where_it_is_dry():
     coarse = torch.tensor([0.0, 1e-6, 0.3, 40.0]).expand(1, 1, 3, 4)
     (slope,) = torch.autograd.grad(conserve_blocks(fine, coarse, FACTOR).square().sum(), fine)
     assert slope.isfinite().all()
+
+
+def test_unknown_refinements_are_refused():
+    with pytest.raises(ValueError, match="how='bicubic' is neither"):
+        refine(torch.zeros(1, 1, 2, 2), FACTOR, "bicubic")

@@ -37,6 +37,12 @@ def test_times_before_1970_and_in_any_unit():
     assert np.isfinite(rain.precip_rate).all()
 
 
+def test_numpy_integers_count_times():
+    assert rain_field(times=np.int64(2), shape=(8, 8)).sizes["time"] == 2
+    with pytest.raises(InputError, match="there is no time"):
+        rain_field(times=np.int64(0), shape=(8, 8))
+
+
 def test_rain_is_intermittent(fields):
     wet = (fields > 0.1).mean((1, 2))
     assert 0.15 < wet.mean() < 0.30

@@ -25,7 +25,7 @@ __all__ = ["Case", "Result", "bilinear", "downscaled", "made_here", "of_dataset"
 
 MODEL = "rain-16x"
 FACTOR = 16
-SPACING_KM = 16.0
+COARSE_KM = (10.0, 22.0)  # spacings that the model takes
 TIMES = 4  # at most, of a longer file
 SIDE = 16  # coarse cells at most along a side, of a wider file
 
@@ -93,8 +93,8 @@ def of_dataset(ds: xr.Dataset) -> Case:
     Parameters
     ----------
     ds : xarray.Dataset, (..., y, x)
-        With a rain rate. On a grid finer than about 4 km it is the truth, and its block means
-        are downscaled; on a coarser one there is no truth.
+        With a rain rate. On a grid of about 1 km it is the truth, and its block means are
+        downscaled; on one of 10 to 22 km there is no truth.
 
     Returns
     -------
@@ -104,18 +104,19 @@ def of_dataset(ds: xr.Dataset) -> Case:
     Raises
     ------
     InputError
-        If there is no rain rate, no uniform grid, or no unit that converts.
+        If there is no rain rate, no uniform grid of such a spacing, or no unit that converts.
     """
     rain = _rain_rate(ds)
     grid = find_horizontal(rain)
+    factor = _block(spacing_km(grid))
     others = other_dims(rain, grid)
     rain = rain.isel({dim: slice(TIMES if dim == others[0] else 1) for dim in others})
-    if math.prod(spacing_km(grid)) > SPACING_KM**2 / FACTOR:
+    if factor == 1:
         return Case(rain.isel(_wettest(rain, grid.dims)).compute(), None)
-    rain = rain.isel({dim: slice(rain.sizes[dim] // FACTOR * FACTOR) for dim in grid.dims})
-    coarse = coarsen(rain, FACTOR).compute()
+    rain = rain.isel({dim: slice(rain.sizes[dim] // factor * factor) for dim in grid.dims})
+    coarse = coarsen(rain, factor).compute()
     window = _wettest(coarse, grid.dims)
-    fine = {dim: slice(FACTOR * cut.start, FACTOR * cut.stop) for dim, cut in window.items()}
+    fine = {dim: slice(factor * cut.start, factor * cut.stop) for dim, cut in window.items()}
     return Case(coarse.isel(window), rain.isel(fine).compute())
 
 
@@ -249,7 +250,7 @@ def table(result: Result) -> str:
         for name, field in fields.items()
         if name != "truth"
     }
-    rows["seconds a member"] = result.seconds
+    rows["seconds per member"] = result.seconds
     return _layout(rows, list(fields))
 
 
@@ -285,7 +286,7 @@ def _layout(rows: dict[str, dict[str, float]], columns: list[str]) -> str:
     lines = [" " * width + "".join(f"{column:>12}" for column in columns)]
     for title, row in rows.items():
         values = [row.get(column, math.nan) for column in columns]
-        cells = [f"{value:12.4g}" if math.isfinite(value) else f"{'-':>12}" for value in values]
+        cells = [f"{value:z12.3f}" if math.isfinite(value) else f"{'-':>12}" for value in values]
         lines.append(title.ljust(width) + "".join(cells))
     return "\n".join(lines)
 
@@ -301,6 +302,20 @@ def _rain_rate(ds: xr.Dataset) -> xr.DataArray:
             f"{channel.standard_name!r}. Rename it: ds.rename({{'found': {channel.name!r}}})"
         )
     return convert(ds[name], channel.units).rename(channel.name).astype("f4")
+
+
+def _block(spacing: tuple[float, float]) -> int:
+    """Return how many cells (km) make one of the input: `FACTOR` of the truth, one of the input."""
+    low, high = COARSE_KM
+    for factor in (1, FACTOR):
+        if all(low <= factor * step <= high for step in spacing):
+            return factor
+    found = " x ".join(f"{step:.3g}" for step in spacing)
+    raise InputError(
+        f"the demo needs rain on a grid of {low / FACTOR:.1f} to {high / FACTOR:.1f} km (the "
+        f"truth) or of {low:g} to {high:g} km (the input); this one is of {found} km. "
+        "Change the grid: ds.resdiff.regrid(target, method='conservative')"
+    )
 
 
 def _dims(field: xr.DataArray) -> tuple[Hashable, Hashable]:

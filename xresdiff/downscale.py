@@ -13,7 +13,7 @@ import xarray as xr
 
 from xresdiff.engine.blocks import CHANNEL, map_blocks, mean_block, member_block, physical_block
 from xresdiff.engine.labels import labelled, noise_labels
-from xresdiff.engine.missing import filled, masked, refused
+from xresdiff.engine.missing import checked, filled, masked
 from xresdiff.engine.request import Arguments, Request, check_request
 from xresdiff.grids import target, units
 from xresdiff.models.card import SamplerCard
@@ -48,7 +48,8 @@ def downscale(
     ds : xarray.Dataset, (..., y, x)
         Coarse fields on a uniform rectilinear grid. Variables are found by name, alias or standard
         name and converted to the model's units; values out of its bounds, such as rain just below
-        zero, count as the bound. Every dimension beside y and x is kept.
+        zero, count as the bound, but those far below, such as fill values, are refused. Every
+        dimension beside y and x is kept.
     members : int, default 16
         Size of the ensemble. More members leave the first ones as they are.
     model : str, PathLike or Model, default "rain-16x"
@@ -57,7 +58,8 @@ def downscale(
         "mean" gives the regression alone, without members.
     sampler : {"dpmpp_2m", "euler", "heun", "stochastic"} or SamplerCard, optional
         How the residual is drawn; the model's choice by default. A card also sets the range of the
-        noise levels and the churn: ``dataclasses.replace(model.card.sampler, churn=10.0)``.
+        noise levels and the churn: ``dataclasses.replace(model.card.sampler, churn=10.0)``;
+        "stochastic" needs a churn.
     steps : int, optional
         Steps of the sampler; the model's choice by default.
     seed : int, default 0
@@ -82,19 +84,19 @@ def downscale(
     ------
     InputError
         If the input does not fit the model or an argument is out of bounds: one message with every
-        problem, before anything is computed. Missing values of a lazy input are found when
-        it is computed.
+        problem, before anything is computed. Missing values and fill values of a lazy input are
+        found when it is computed.
     ModelError
         If the model is unknown or damaged.
 
     Notes
     -----
     The noise of a field is a function of the seed, of the member, and of the labels of the field:
-    its values of the coordinates of all dimensions beside y and x, and of times, steps and
-    realizations that stand alone, as after ``ds.isel(time=0)``. (Along a dimension without a
-    coordinate, places take the part of labels.) So members are the same in float32, to 1e-4 of
-    their values, whatever the chunks and whichever times or members are asked for with them; and
-    no two times share noise.
+    its values of the coordinates of all dimensions beside y and x, and of all other times, steps
+    and realizations, also where they stand alone, as after ``ds.isel(time=0)``. (Along a dimension
+    without a coordinate, places take the part of labels.) So members are the same in
+    float32, to 1e-4 of their values, whatever the chunks and whichever times or members are asked
+    for with them; and no two times share noise.
 
     Examples
     --------
@@ -107,10 +109,13 @@ def downscale(
     request = check_request(ds, open_model(model), arguments)
     fine = target.refine(ds, request.factor)
     coarse, labels = _stacked(ds, request), noise_labels(ds, request.loop)
-    if coarse.chunks is not None:
+    if coarse.chunks is None:
+        labels = [label.compute() for label in labels]
+    else:
         coarse = _rechunked(coarse, request, chunks or {})
         labels = [label.chunk({d: coarse.chunksizes[d] for d in label.dims}) for label in labels]
-    given = filled(coarse, request) if skipna else refused(coarse, labels, request)
+    coarse = checked(coarse, labels, request, skipna=skipna)
+    given = filled(coarse, request) if skipna else coarse
     mean = map_blocks(mean_block, [given], request)
     if stage == "mean":
         result = map_blocks(physical_block, [mean, given], request)
@@ -123,11 +128,9 @@ def downscale(
 
 
 def _stacked(ds: xr.Dataset, request: Request) -> xr.DataArray:
-    """Return the inputs in the model's units and bounds, (..., channel, y, x), float32."""
+    """Return the inputs in the model's units, (..., channel, y, x), float32."""
     converted = [
-        units.convert(ds[name], channel.units)
-        .clip(channel.minimum, channel.maximum)
-        .astype(np.float32)
+        units.convert(ds[name], channel.units).astype(np.float32)
         for name, channel in zip(request.variables, request.card.inputs, strict=True)
     ]
     bare = [xr.DataArray(da.data, dims=da.dims) for da in converted]

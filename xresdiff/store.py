@@ -215,7 +215,7 @@ def _save_manifest(folder: Path, manifest: _Manifest) -> None:
 def _fingerprint(ens: xr.Dataset) -> str:
     """Hash what determines an ensemble: all of it but the values of lazy variables.
 
-    Those follow from the provenance in the attributes: model, seed, sampler, steps.
+    Those follow from the provenance in the attributes: input, model, seed, sampler, steps.
     """
     digest = hashlib.sha256(_canonical(_lasting(ens.attrs)))
     for name in sorted(ens.variables, key=str):

@@ -326,7 +326,7 @@ def _grow(rng: np.random.Generator, cells: np.ndarray, kind: _Kind) -> None:
 
 def _check(times: int | npt.ArrayLike, shape: tuple[int, int], spacing_km: float) -> None:
     problems = []
-    if (isinstance(times, int) and times < 1) or not np.size(times):
+    if (isinstance(times, int | np.integer) and times < 1) or not np.size(times):
         problems.append(f"there is no time in times={times!r}; type times=1")
     sizes = list(shape)
     if len(sizes) != 2 or min(sizes) < 1:
@@ -337,7 +337,7 @@ def _check(times: int | npt.ArrayLike, shape: tuple[int, int], spacing_km: float
 
 
 def _datetimes(times: int | npt.ArrayLike) -> np.ndarray:
-    if isinstance(times, int):
+    if isinstance(times, int | np.integer):
         return FIRST_TIME + TIME_STEP * np.arange(times)
     return np.atleast_1d(np.asarray(times, dtype="datetime64[ns]"))
 

@@ -3,11 +3,13 @@
 from collections.abc import Hashable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.base import tokenize
 
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
@@ -16,7 +18,6 @@ from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]
 
-_ANALYSIS_TIMES = ("time", "init", "init_time", "forecast_reference_time")
 _STEPS = ("step", "lead", "lead_time")  # names of durations, also where they are plain numbers
 
 _MEMBER = {"standard_name": "realization", "long_name": "generated member", "units": "1"}
@@ -24,10 +25,12 @@ _SAMPLE = {"long_name": "generated sample of each realization", "units": "1"}
 
 
 def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArray]:
-    """Return what tells the fields of a Dataset apart: texts along each dimension, and single ones.
+    """Return what tells the fields of a Dataset apart: texts along some of the dimensions `loop`.
 
-    The values of a dimension's coordinate, or the places along it if it has none. Then the times
-    and realizations that stand alone: ``ds.isel(time=0)`` is the time that it was.
+    One array for each indexed coordinate of these dimensions, and for each other one of times,
+    steps or realizations, lazy if that is; for a dimension without a coordinate, its places. It
+    does not matter whether a coordinate runs along a dimension or stands alone, so
+    ``ds.isel(time=0)`` is the time that it was.
 
     Examples
     --------
@@ -35,26 +38,41 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
     >>> [label.values.tolist() for label in noise_labels(ds, ("time",))]
     [['time=2024-07-01T00:00:00'], 'number=3']
     """
-    along = [xr.DataArray(_labels_along(ds, dim), dims=[dim]) for dim in loop]
-    alone = {
-        name: coord.values[()]
+    places = [
+        xr.DataArray([f"{dim}={i}" for i in range(ds.sizes[dim])], dims=[dim])
+        for dim in loop
+        if dim not in ds.coords
+    ]
+    return places + [
+        xr.DataArray(
+            xr.apply_ufunc(
+                _texts,
+                coord.variable.to_base_variable(),
+                kwargs={"name": name},
+                dask="parallelized",
+                output_dtypes=[np.str_],
+            )
+        )
         for name, coord in ds.coords.items()
-        if not coord.ndim and coord.chunks is None and _tells_apart(name, coord)
-    }
-    if not {*alone, *loop}.isdisjoint(_ANALYSIS_TIMES):  # from which it follows, with the step
-        alone.pop("valid_time", None)
-    return along + [xr.DataArray(f"{name}={label_of(value)}") for name, value in alone.items()]
+        if set(coord.dims) <= set(loop) and _tells_apart(ds, name)
+    ]
 
 
-def _labels_along(ds: xr.Dataset, dim: Hashable) -> np.ndarray:
-    if dim not in ds.indexes:
-        return np.array([f"{dim}={i}" for i in range(ds.sizes[dim])])
-    return np.array([f"{dim}={label_of(value)}" for value in ds.indexes[dim]])
+def _texts(values: np.ndarray, *, name: Hashable) -> np.ndarray:
+    texts = [f"{name}={label_of(value)}" for value in values.ravel()]
+    return np.array(texts, dtype=str).reshape(values.shape)
 
 
-def _tells_apart(name: Hashable, coord: xr.DataArray) -> bool:
-    time_like = coord.dtype.kind in "mM" or hasattr(coord.values[()], "calendar")
-    return time_like or name in (*_STEPS, *REALIZATION_NAMES)
+def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
+    coord = ds.coords[name]
+    if name in ds.dims and name in ds.xindexes:
+        return len(ds.xindexes.get_all_coords(name)) == 1  # or its levels tell
+    if name in {*ds.dims, *ds.xindexes, *_STEPS, *REALIZATION_NAMES}:
+        return True
+    if coord.dtype.kind != "O":
+        return coord.dtype.kind in "mM"
+    first = coord.isel(dict.fromkeys(coord.dims, 0)).values[()]
+    return hasattr(first, "calendar")  # of cftime
 
 
 def labelled(
@@ -118,6 +136,7 @@ def _provenance(ds: xr.Dataset, request: Request, stage: str) -> dict[str, Any]:
         "xresdiff_version": release,
         "xresdiff_model": model.name,
         "xresdiff_sha256": model.sha256,
+        "xresdiff_input": _digest(ds, request),
         "xresdiff_stage": stage,
     }
     if stage == "both":
@@ -125,3 +144,24 @@ def _provenance(ds: xr.Dataset, request: Request, stage: str) -> dict[str, Any]:
         drawn["sampler"] = drawn.pop("name")
         made |= {f"xresdiff_{name}": value for name, value in drawn.items()}
     return made
+
+
+def _digest(ds: xr.Dataset, request: Request) -> str:
+    """Hash what is downscaled: values and coordinates, of lazy ones the names of their graphs."""
+    digest = sha256()
+    used = ds[list(request.variables)]
+    for name in sorted(used.variables, key=str):
+        variable = used.variables[name]
+        about = (str(name), variable.dims, variable.shape, str(variable.attrs.get("units")))
+        digest.update(repr(about).encode())
+        digest.update(_content(variable))
+    return digest.hexdigest()[:16]
+
+
+def _content(variable: xr.Variable) -> bytes:
+    if variable.chunks is not None:
+        return tokenize(variable.data).encode()  # of its name, which follows from its source
+    values = variable.values
+    if values.dtype.hasobject:
+        return repr([str(value) for value in values.ravel()]).encode()
+    return np.ascontiguousarray(values).tobytes()

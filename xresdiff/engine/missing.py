@@ -1,5 +1,6 @@
-"""Missing values of an input: refused with their place named, or filled and masked again."""
+"""Missing values and fill values: refused with their place named, or filled and masked again."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -8,47 +9,78 @@ import xarray as xr
 from xresdiff.engine.blocks import CHANNEL, fine_dim
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
+from xresdiff.models.card import Channel
 
-__all__ = ["filled", "masked", "refused"]
+__all__ = ["checked", "filled", "masked"]
+
+ROUNDING = 1e-3  # values that are less than this below a minimum count as the minimum
 
 
-def refused(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) -> xr.DataArray:
-    """Refuse missing values, naming the first: at once, or when a lazy input is computed."""
+def checked(
+    coarse: xr.DataArray, labels: list[xr.DataArray], request: Request, *, skipna: bool
+) -> xr.DataArray:
+    """Bring values into the bounds of the channels; refuse fill values and, if told, missing ones.
+
+    The first place is named: at once, or when a lazy input is computed.
+    """
     grid = request.horizontal
     core = [CHANNEL, *grid.dims]
     return _mapped(
-        refuse_block,
+        check_block,
         [coarse, *labels],
         [core, *([] for _ in labels)],
         core,
         what=f"cannot downscale with {request.model.name}",
-        channels=[channel.name for channel in request.card.inputs],
+        channels=request.card.inputs,
+        names=request.variables,
         rows=_places(grid.y_coord),
         columns=_places(grid.x_coord),
+        skipna=skipna,
     )
 
 
-def refuse_block(
+def check_block(
     coarse: np.ndarray,
     *labels: np.ndarray,
     what: str,
-    channels: list[str],
+    channels: tuple[Channel, ...],
+    names: tuple[Hashable, ...],
     rows: list[str],
     columns: list[str],
+    skipna: bool,
 ) -> np.ndarray:
-    """Return ``(..., channel, y, x)`` as it is, if nothing is missing."""
-    bad = ~np.isfinite(coarse)
-    if not bad.any():
-        return coarse
-    *field, channel, row, column = np.unravel_index(bad.argmax(), bad.shape)
-    where = [str(np.broadcast_to(label, bad.shape[:-3])[tuple(field)]) for label in labels]
-    where += [rows[row], columns[column]]
-    values = bad[..., channel, :, :]
-    raise InputError(
-        f"{what}: {values.sum()} of {values.size} values of {channels[channel]!r} are missing, "
-        f"the first at {', '.join(where)}. Fill them, or leave their places missing in the "
-        "result: downscale(..., skipna=True)"
-    )
+    """Return ``(..., channel, y, x)`` within its bounds; NaN where it is missing."""
+    result = np.where(np.isfinite(coarse), coarse, np.float32(np.nan))
+    for i, (channel, name) in enumerate(zip(channels, names, strict=True)):
+        values = result[..., i, :, :]
+        missing = np.isnan(values)
+        if missing.any() and not skipna:
+            raise InputError(
+                f"{what}: {missing.sum()} of {values.size} values of {channel.name!r} are missing, "
+                f"the first at {_first(missing, labels, rows, columns)}. Fill them, or leave their "
+                "places missing in the result: downscale(..., skipna=True)"
+            )
+        least = channel.minimum
+        low = values < (-np.inf if least is None else least - ROUNDING)
+        if low.any():
+            raise InputError(
+                f"{what}: {low.sum()} of {values.size} values of {channel.name!r} are below its "
+                f"minimum of {least:g} {channel.units}, the first, {values[low][0]:g}, at "
+                f"{_first(low, labels, rows, columns)}. It looks like an unmasked fill value; make "
+                f"it missing: ds.where(ds.{name} >= {least:g}), and type skipna=True"
+            )
+        if not (least is None and channel.maximum is None):
+            np.clip(values, least, channel.maximum, out=values)
+    return result
+
+
+def _first(
+    bad: np.ndarray, labels: tuple[np.ndarray, ...], rows: list[str], columns: list[str]
+) -> str:
+    """Name the place of the first that is true of ``(..., y, x)``."""
+    *field, row, column = np.unravel_index(bad.argmax(), bad.shape)
+    where = [str(np.broadcast_to(label, bad.shape[:-2])[tuple(field)]) for label in labels]
+    return ", ".join([*where, rows[row], columns[column]])
 
 
 def _places(coord: xr.DataArray) -> list[str]:

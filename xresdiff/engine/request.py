@@ -56,7 +56,7 @@ class Arguments:
     precision: str = "auto"
     chunks: Mapping[Hashable, int] | None = None
 
-    def problems(self) -> Iterable[str]:
+    def problems(self, card: ModelCard) -> Iterable[str]:
         """Say what is out of bounds."""
         if not _is_whole(self.members, 1):
             yield f"members is {self.members!r}; it is a whole number of at least 1"
@@ -77,6 +77,14 @@ class Arguments:
                 yield f"{name} is {value!r}; it is one of {known}"
         if not _DEVICE.fullmatch(str(self.device)):
             yield f"device is {self.device!r}; it is 'auto', 'cpu', 'mps', 'cuda' or 'cuda:1'"
+        yield from self._sampler_problems(card)
+
+    def _sampler_problems(self, card: ModelCard) -> Iterable[str]:
+        if isinstance(self.sampler, SamplerCard):
+            yield from (f"sampler.{name}: {told}" for name, told in self.sampler.rules())
+        elif self.sampler == "stochastic" and not card.sampler.churn:
+            churned = replace(card.sampler, name="stochastic", churn=10.0)
+            yield f"'stochastic' needs a churn, {card.name} has none; type sampler={churned!r}"
 
     def chunk_problems(self, dims: tuple[Hashable, ...]) -> Iterable[str]:
         """Say what chunks the result, which has `dims` beside y and x, cannot have."""
@@ -143,7 +151,7 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments = Arguments
     loop = tuple(dim for dim in dims if horizontal is None or dim not in horizontal.dims)
     member = _free_name(ds, loop)
     others = [
-        *arguments.problems(),
+        *arguments.problems(model.card),
         *arguments.chunk_problems((member, *loop)),
         *missing,
         *(f"there is nothing along {dim!r}: its size is 0" for dim in dims if not ds.sizes[dim]),

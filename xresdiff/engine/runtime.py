@@ -139,7 +139,8 @@ class Runtime:
         net.load_state_dict(weights)
         net = net.to(self.device).eval().requires_grad_(False)
         for parameter in net.parameters():  # not the buffers: frequencies need all their digits
-            parameter.data = parameter.data.to(self.dtype)
+            layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+            parameter.data = parameter.data.to(self.dtype, memory_format=layout)
         return net
 
     def mean(self, coarse: Array) -> Array:
@@ -188,20 +189,24 @@ class Runtime:
         -------
         numpy.ndarray, (len(draws), k, y, x)
         """
-        # what is the same for all members of a time is computed here, once
-        with self._running():
-            given, crop = self._padded(coarse)
-            condition = self._condition(given, mean)
+        order = sorted(range(len(draws)), key=lambda i: draws[i].time)
+
+        @lru_cache(maxsize=1)  # successive batches are of the same times, mostly
+        def known(own: tuple[int, ...]) -> tuple[Tensor, Tensor, Window]:
+            given, crop = self._padded(coarse[list(own)])
+            return given, self._condition(given, mean[list(own)]), crop
 
         def some(picked: slice) -> Array:
-            rows = draws[picked]
-            times = torch.tensor([draw.time for draw in rows], device=self.device)
+            rows = [draws[i] for i in order[picked]]
+            own = tuple(dict.fromkeys(draw.time for draw in rows))
+            given, condition, crop = known(own)
+            times = torch.tensor([own.index(draw.time) for draw in rows], device=self.device)
             residual = self._residual(condition, times, rows, settings)[..., *crop]
             center = self._tensor(mean[[draw.time for draw in rows]])
             fields = self.fields.decode(center + residual, given[times][..., *self._coarse(crop)])
             return fields.cpu().numpy()
 
-        return self._in_batches(some, len(draws), coarse.shape[-2:])
+        return self._in_batches(some, len(draws), coarse.shape[-2:])[np.argsort(order)]
 
     def _condition(self, given: Tensor, mean: Array) -> Tensor:
         """Return what the residual network is told of each time: the mean, then the input."""

@@ -15,6 +15,7 @@ from xresdiff.errors import ModelError, raise_problems
 from xresdiff.models import card_repr
 from xresdiff.models.container import PLAIN_NAME
 from xresdiff.models.parts import (
+    CONDITIONING,
     Channel,
     DataSource,
     FixedTarget,
@@ -66,9 +67,9 @@ class ModelCard(Part):
     target : RefineTarget or FixedTarget
         The grid it gives.
     conditioning : tuple of str
-        How the coarse fields enter the networks: "bilinear", "constant", "phase".
+        How the coarse fields enter the networks: any of "bilinear", "constant", "phase".
     conserve : tuple of str, default ()
-        Outputs whose block means equal the input of the same name.
+        Outputs, never negative, whose block means equal the input of the same name.
     global_residual : bool, default True
         Whether the mean stage predicts the difference from the interpolated input.
     mean, residual : StageCard
@@ -159,15 +160,23 @@ class ModelCard(Part):
         yield from must_be_positive(self, "patch")
         if not _NAME.fullmatch(self.name):
             yield "name", f"{self.name!r} must be letters, digits, '.', '_' and '-'"
-        yield from _namesmust_differ("inputs", self.inputs)
-        yield from _namesmust_differ("outputs", self.outputs)
-        both = {c.name for c in self.inputs} & {c.name for c in self.outputs}
-        for i, name in enumerate(self.conserve):
-            if name not in both:
-                yield f"conserve[{i}]", f"{name!r} must be an input and an output"
-        if self.global_residual and not {c.name for c in self.outputs} <= both:
-            yield "global_residual", "true needs every output to be an input, too"
+        for i, how in enumerate(self.conditioning):
+            if how not in CONDITIONING:
+                yield f"conditioning[{i}]", f"{how!r} must be one of {', '.join(CONDITIONING)}"
+        yield from self._channel_rules()
         yield from self._file_rules()
+
+    def _channel_rules(self) -> Problems:
+        yield from _names_must_differ("inputs", self.inputs)
+        yield from _names_must_differ("outputs", self.outputs)
+        inputs, outputs = ({c.name: c for c in cs} for cs in (self.inputs, self.outputs))
+        for i, name in enumerate(self.conserve):
+            if name not in inputs or name not in outputs:
+                yield f"conserve[{i}]", f"{name!r} must be an input and an output"
+            elif (low := outputs[name].minimum) is None or low < 0:
+                yield f"conserve[{i}]", f"the output {name!r} needs a minimum of 0 or more"
+        if self.global_residual and not outputs.keys() <= inputs.keys():
+            yield "global_residual", "true needs every output to be an input, too"
 
     def _file_rules(self) -> Problems:
         if len(set(self.parts)) < len(self.parts):
@@ -194,7 +203,7 @@ class ModelCard(Part):
         return card_repr.html(self)
 
 
-def _namesmust_differ(where: str, channels: Sequence[Channel]) -> Problems:
+def _names_must_differ(where: str, channels: Sequence[Channel]) -> Problems:
     """Refuse two channels of one name, or that the same variable and level would be found for."""
     taken: dict[object, int] = {}
     for i, channel in enumerate(channels):

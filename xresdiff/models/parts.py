@@ -7,6 +7,8 @@ from typing import Any, Literal
 from xresdiff.models.strict_json import Part, tuples
 
 __all__ = [
+    "CONDITIONING",
+    "NETWORK_FIELDS",
     "Channel",
     "DataSource",
     "FixedTarget",
@@ -22,6 +24,25 @@ __all__ = [
 
 Problems = Iterator[tuple[str, str]]
 
+CONDITIONING = ("bilinear", "constant", "phase")  # what engine.fields makes of the input
+NETWORK_FIELDS = (  # of nets.unet.UNetConfig, so that a card is checked without torch
+    "in_channels",
+    "out_channels",
+    "model_channels",
+    "channel_mult",
+    "channel_mult_emb",
+    "num_blocks",
+    "attention_levels",
+    "bottleneck_attention",
+    "embedding",
+    "channel_mult_noise",
+    "encoder",
+    "decoder",
+    "resample_filter",
+    "dropout",
+    "stem",
+    "unbiased_norm",
+)
 SAMPLER_NAMES = ("dpmpp_2m", "euler", "heun", "stochastic")  # the functions of nets.samplers
 
 
@@ -209,6 +230,9 @@ class NetworkCard(Part):
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
         yield from must_be_positive(self, "parameters")
+        for key in self.config:
+            if key not in NETWORK_FIELDS:
+                yield f"config[{key!r}]", f"unknown key; the known are {', '.join(NETWORK_FIELDS)}"
 
 
 @dataclass(frozen=True)

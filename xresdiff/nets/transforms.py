@@ -64,9 +64,16 @@ def refine(coarse: Tensor, factor: int, how: str) -> Tensor:
     Returns
     -------
     torch.Tensor, (b, c, Y * factor, X * factor)
+
+    Raises
+    ------
+    ValueError
+        If `how` is neither.
     """
     if how == "constant":
         return coarse.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    if how != "bilinear":
+        raise ValueError(f"how={how!r} is neither 'constant' nor 'bilinear'")
     return F.interpolate(coarse, scale_factor=factor, mode="bilinear", align_corners=False)
 
 

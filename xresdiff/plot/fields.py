@@ -143,8 +143,9 @@ def stamps(
     upper["mean"] = ens.mean([member], keep_attrs=True)
     if ens.sizes[member] > 1:
         upper["spread"] = scores.spread(ens, member_dim=member, dim=())
-    few = range(min(members, ens.sizes[member]))
-    lower = {f"member {i + 1}": ens.isel({member: i}) for i in few}
+    index = ens.get_index(member)
+    names = index if index.is_unique else range(len(index))
+    lower = {f"member {n}": ens.isel({member: i}) for i, n in enumerate(names[:members])}
     when = "" if time is None else f", {time!s:.16}".replace("T", " ")
     return _sheet(dask.compute(upper, lower), f"{label(ens)}{when}", figsize)
 
