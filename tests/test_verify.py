@@ -372,3 +372,11 @@ def test_scores_take_little_memory_beyond_the_data():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 * 4 * 200_000 + 30 * kernels.BLOCK_VALUES
+
+
+def test_maps_of_scores_keep_the_attributes_of_their_coordinates():
+    attrs = {"standard_name": "projection_x_coordinate", "units": "m"}
+    ens = xr.DataArray(
+        np.arange(6.0).reshape(2, 3), dims=("member", "x"), coords={"x": ("x", [0, 1, 2], attrs)}
+    )
+    assert spread(ens, dim=()).x.attrs == attrs

@@ -100,7 +100,7 @@ class Pair:
             dask="parallelized",
             output_dtypes=[np.float64],
             dask_gufunc_kwargs={"output_sizes": sizes},
-            keep_attrs=False,
+            keep_attrs=True,  # of the coordinates; those of the data are set at the end
         )
 
     def average(self, values: xr.DataArray) -> xr.DataArray:
