@@ -82,7 +82,7 @@ def test_downscale_writes_a_store(pair, tmp_path, asked):
     out = tmp_path / "ens.zarr"
     command = ["downscale", str(pair[0]), str(out), "--members", "3", "--model", "alps", "--seed=7"]
     assert main(command) == 0
-    assert asked == {"members": 3, "model": "alps", "steps": None, "seed": 7}
+    assert asked == {"members": 3, "model": "alps", "steps": None, "seed": 7, "skipna": False}
     assert xr.open_zarr(out).sizes["member"] == 3
 
 

@@ -7,9 +7,10 @@ import xarray as xr
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError, UnitsError
+from xresdiff.grids.coords import MEMBER_NAMES
 from xresdiff.verify import kernels
 from xresdiff.verify.matching import at_points_of
-from xresdiff.verify.pairs import MEMBER_NAMES, find_member_dim
+from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.scores import (
     bias,
     crps,
@@ -380,3 +381,15 @@ def test_maps_of_scores_keep_the_attributes_of_their_coordinates():
         np.arange(6.0).reshape(2, 3), dims=("member", "x"), coords={"x": ("x", [0, 1, 2], attrs)}
     )
     assert spread(ens, dim=()).x.attrs == attrs
+
+
+def test_two_dimensional_coordinates_may_differ_in_the_last_digits():
+    grid = {"y": [0.0, 1.0], "x": [0.0, 1.0], "lat": (("y", "x"), np.eye(2))}
+    ens = xr.DataArray(np.ones((2, 2, 2)), dims=("member", "y", "x"), coords=grid)
+    obs = ens[0].assign_coords(lat=(("y", "x"), np.eye(2) + 5e-5))
+    assert crps(ens, obs) == 0
+
+
+def test_tables_hold_scores_alone():
+    ens = xr.DataArray([[1.0], [2.0]], dims=("member", "x"), coords={"crs": 0}, name="rain")
+    assert list(scores(ens, ens[0]).to_dataframe()) == ["rain"]

@@ -101,6 +101,7 @@ def _downscale(options: argparse.Namespace) -> None:
         model=options.model,
         steps=options.steps,
         seed=options.seed,
+        skipna=options.skipna,
     )
     to_zarr(ens, options.out)
 
@@ -138,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("coarse", type=Path, metavar="IN", help="netCDF file or zarr folder")
     made.add_argument("out", type=Path, metavar="OUT", help="zarr folder")
     made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
+    made.add_argument(
+        "--skipna", action="store_true", help="leave the places of missing values missing"
+    )
     _add_sampling(made)
 
     made = command("score", _score, "score an ensemble against the truth")

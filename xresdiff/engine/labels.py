@@ -13,7 +13,8 @@ from dask.base import tokenize
 
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
-from xresdiff.engine.request import REALIZATION_NAMES, Request
+from xresdiff.engine.request import Request
+from xresdiff.grids.coords import MEMBER_NAMES
 from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]
@@ -67,7 +68,7 @@ def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
     coord = ds.coords[name]
     if name in ds.dims and name in ds.xindexes:
         return len(ds.xindexes.get_all_coords(name)) == 1  # or its levels tell
-    if name in {*ds.dims, *ds.xindexes, *_STEPS, *REALIZATION_NAMES}:
+    if name in {*ds.dims, *ds.xindexes, *_STEPS, *MEMBER_NAMES}:
         return True
     if coord.dtype.kind != "O":
         return coord.dtype.kind in "mM"

@@ -14,9 +14,8 @@ from xresdiff.models.card import Channel, ModelCard, RefineTarget, SamplerCard
 from xresdiff.models.package import Model
 from xresdiff.models.parts import SAMPLER_NAMES
 
-__all__ = ["REALIZATION_NAMES", "Arguments", "Request", "Settings", "check_request"]
+__all__ = ["Arguments", "Request", "Settings", "check_request"]
 
-REALIZATION_NAMES = ("member", "number", "realization", "ensemble", "member_id", "sample")
 LARGEST_SEED = 2**63 - 1  # what an attribute of a netCDF file holds
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -178,7 +177,7 @@ def _is_whole(value: object, least: int) -> bool:
 def _free_name(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> str:
     """Name the dimension of the members: "member", or "sample" if the input has realizations."""
     ensemble = any(
-        dim in REALIZATION_NAMES or ds[dim].attrs.get("standard_name") == "realization"
+        dim in coords.MEMBER_NAMES or ds[dim].attrs.get("standard_name") == "realization"
         for dim in loop
     )
     names = ("sample", "member") if ensemble else ("member", "sample")
@@ -262,7 +261,13 @@ def _spacing_problems(grid: coords.Horizontal, card: ModelCard) -> list[str]:
     if all(low <= step <= high for step in spacing):
         return []
     found = " x ".join(f"{step:.3g}" for step in spacing)
+    finer = min(spacing) < low and max(spacing) * 2 <= high
+    remedy = (
+        "Average it: xresdiff.coarsen(ds, factor)"
+        if finer
+        else "Interpolate to such a grid first, or use another model"
+    )
     return [
         f"the spacing of the grid is {found} km; {card.name} takes {low:g} to {high:g} km, best "
-        f"{card.target.spacing_km:g}. Average a finer grid: xresdiff.coarsen(ds, factor)"
+        f"{card.target.spacing_km:g}. {remedy}"
     ]

@@ -13,6 +13,7 @@ from xresdiff.grids.criteria import LATITUDES, LONGITUDES, candidates, length_un
 
 __all__ = [
     "EARTH_RADIUS_KM",
+    "MEMBER_NAMES",
     "ChannelLike",
     "Horizontal",
     "check_uniform",
@@ -22,6 +23,9 @@ __all__ = [
     "spacing_km",
     "step_of",
 ]
+
+#: What dimensions of members are called where no `standard_name` says it; the first found counts.
+MEMBER_NAMES = ("member", "number", "realization", "ensemble", "member_id", "sample")
 
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEGREE = EARTH_RADIUS_KM * pi / 180  # 111.195 km, along a meridian

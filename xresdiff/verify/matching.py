@@ -20,6 +20,9 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)
 STEP_FRACTION = 0.1
 
 
+NEAR = 1e-3  # degrees: latitudes from a projection and from a file differ by less, points by more
+
+
 def in_units_of(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
     """Convert `obs` to the units of `ens`, if `ens` has any.
 
@@ -98,7 +101,7 @@ def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataAr
 
 
 def _curvilinear_problems(ens: xr.DataArray, other: xr.DataArray, what: str) -> list[str]:
-    """Compare the two-dimensional latitudes and longitudes that both have."""
+    """Compare the two-dimensional latitudes and longitudes that both have, to `NEAR` degrees."""
     return [
         f"the points of {name!r} are not those of the ensemble; "
         f"interpolate {what} to the grid of the ensemble first"
@@ -106,7 +109,9 @@ def _curvilinear_problems(ens: xr.DataArray, other: xr.DataArray, what: str) -> 
         if ours.ndim == 2
         and name in other.coords
         and set(ours.dims) == set(other[name].dims)
-        and not _same(ours.values, other[name].transpose(*ours.dims).values)
+        and not np.allclose(
+            ours.values, other[name].transpose(*ours.dims).values, rtol=0, atol=NEAR, equal_nan=True
+        )
     ]
 
 

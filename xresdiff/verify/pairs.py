@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
+from xresdiff.grids.coords import MEMBER_NAMES
 from xresdiff.verify import kernels
 from xresdiff.verify.matching import at_points_of, in_units_of
 
 __all__ = [
-    "MEMBER_NAMES",
     "Data",
     "Dims",
     "Labelled",
@@ -26,9 +26,6 @@ __all__ = [
 Data: TypeAlias = xr.DataArray | xr.Dataset
 Dims: TypeAlias = Hashable | Iterable[Hashable] | None
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
-
-#: What dimensions of members are called where no `standard_name` says it; the first found counts.
-MEMBER_NAMES = ("member", "number", "realization", "ensemble", "member_id", "sample")
 
 
 @dataclass(frozen=True)

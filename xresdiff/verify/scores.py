@@ -377,7 +377,8 @@ def scores(
     def tabulate(forecast: Data, member: Hashable | None) -> xr.Dataset:
         own = ens.name if isinstance(ens, xr.DataArray) else None
         title, table = "scores (spread_skill: 1)", as_dataset(forecast, own)
-        return by_variable(formulas.table, title, table, obs, member, dim, weights, skipna)
+        made = by_variable(formulas.table, title, table, obs, member, dim, weights, skipna)
+        return made.drop_vars([name for name, c in made.coords.items() if not c.dims])
 
     tables = {"ensemble": tabulate(ens, member_dim)}
     for name, forecast in (reference or {}).items():
