@@ -305,7 +305,7 @@ def _rain_rate(ds: xr.Dataset) -> xr.DataArray:
 
 
 def _block(spacing: tuple[float, float]) -> int:
-    """Return how many cells (km) make one of the input: `FACTOR` of the truth, one of the input."""
+    """Return how many cells a side make one of the input, by their spacing (km)."""
     low, high = COARSE_KM
     for factor in (1, FACTOR):
         if all(low <= factor * step <= high for step in spacing):
