@@ -63,7 +63,10 @@ def assert_same_run(first, second):
 
 def test_a_toy_is_learned(tmp_path):
     recipe = replace(RECIPE, steps=300, validate_every=50, learning_rate=0.05)
-    stage = toy_stage(net=nn.Conv2d(1, 1, 1), loss=lambda net, batch, _: toy_loss_plain(net, batch))
+    net = nn.Conv2d(1, 1, 1)
+    nn.init.zeros_(net.weight)  # far from the answer, so that there is something to learn
+    nn.init.zeros_(net.bias)
+    stage = toy_stage(net=net, loss=lambda net, batch, _: toy_loss_plain(net, batch))
     weights, history = fit(stage, recipe, tmp_path, device=CPU)
     losses = [row["validation_loss"] for row in history]
     assert losses[-1] < 1e-3 * losses[0]
