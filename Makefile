@@ -2,7 +2,7 @@
 # make demo      a kilometre-scale ensemble, its figures and its scores, in demo/
 # make test      lint and tests
 # make docs      the documentation, in docs/_build/html
-# make bench     the benchmarks; DATA=path is the folder of their radar data
+# make bench     the benchmarks; DATA=path is a folder with their data: radar/, era5-*/
 # make clean     remove what the others made
 
 PYTHON ?= python3
@@ -36,12 +36,13 @@ lint: install
 docs: install
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-ifdef DATA
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script --data $(DATA) || exit 1; done
+	$(BIN)/python benchmarks/regrid.py
+ifdef DATA
+	$(BIN)/python benchmarks/latlon_bilinear.py --data $(DATA)
+	$(BIN)/python benchmarks/rain_skill.py --data $(DATA)/radar
 else
-bench:
-	@echo "The benchmarks need radar data, which are not in the repository: make bench DATA=path"
+	@echo "The others need data, which are not in the repository: make bench DATA=path"
 endif
 
 clean:

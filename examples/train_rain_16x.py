@@ -42,7 +42,10 @@ RAIN = Channel(
     standard_name="lwe_precipitation_rate",
     units="mm h-1",
     long_name="precipitation rate",
-    aliases=("rain_rate", "rainfall_rate", "rr", "prate", "pr", "tprate", "mtpr", "avg_tprate"),
+    aliases=(
+        *("rain_rate", "rainfall_rate", "rr", "prate", "pr", "tprate", "mtpr", "avg_tprate"),
+        *("tp", "total_precipitation", "precipitation", "precipitationCal"),
+    ),
     # cube roots: heavy rain still counts, and zero stays zero
     transform=Transform("power", exponent=1 / 3),
     std=0.5767,

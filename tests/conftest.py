@@ -5,12 +5,17 @@ from collections.abc import Iterator
 import pytest
 import torch
 import xarray as xr
+from hypothesis import settings
 
 from tests.helpers import CountingScheduler, raise_if_dask_computes
 from tests.toys import write_toy_model
 from xresdiff.models.package import Model
 from xresdiff.options import set_options
 from xresdiff.tutorial import rain_pair
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("xresdiff", deadline=None, derandomize=True)
+settings.load_profile("xresdiff")
 
 
 @pytest.fixture(autouse=True)

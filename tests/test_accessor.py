@@ -79,5 +79,5 @@ def test_models_is_a_room_and_a_list():
 def test_versions_are_shown(capsys):
     xresdiff.show_versions()
     shown = capsys.readouterr().out
-    assert f"xresdiff    {xresdiff.__version__}" in shown
+    assert f"xresdiff     {xresdiff.__version__}" in shown
     assert "torch" in shown

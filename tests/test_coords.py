@@ -7,16 +7,23 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests import layouts
 from tests.helpers import raise_if_dask_computes
+from tests.layouts import LAYOUTS
 from xresdiff.errors import InputError
 from xresdiff.grids.coords import (
+    MEMBER_NAMES,
     check_uniform,
+    find_coordinate,
     find_horizontal,
     find_variable,
     other_dims,
     spacing_km,
 )
+from xresdiff.grids.criteria import ROLES
 
 
 def latlon(lat, lon, y="lat", x="lon", dtype=float, **attrs):
@@ -285,3 +292,240 @@ def test_several_variables_of_one_standard_name_are_named():
     rain = ("x", [1.0], {"standard_name": "lwe_precipitation_rate"})
     with pytest.raises(InputError, match=r"'a', 'b'.*ds.rename\({'a': 'precip_rate'}\)"):
         find_variable(xr.Dataset({"a": rain, "b": rain}), Channel())
+
+
+def described(ds):
+    """Everything that is found of a Dataset but its variables."""
+    grid = find_horizontal(ds)
+    roles = {role: name for role in ROLES if (name := find_coordinate(ds, role)) is not None}
+    named = (grid.y, grid.x, grid.dims, grid.kind, grid.grid_mapping, grid.geographic)
+    return named, roles
+
+
+def expected(layout):
+    return (
+        (layout.y, layout.x, layout.dims, layout.kind, layout.grid_mapping, layout.geographic),
+        layout.roles,
+    )
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_files_as_they_are(name):
+    layout = LAYOUTS[name]()
+    assert described(layout.ds) == expected(layout)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_one_variable_of_a_file(name):
+    layout = LAYOUTS[name]()
+    variable = layout.ds[next(iter(layout.ds.data_vars))]
+    grid = find_horizontal(variable)
+    assert (grid.y, grid.x, grid.dims, grid.kind) == expected(layout)[0][:4]
+    for role, coordinate in layout.roles.items():
+        assert find_coordinate(variable, role) == coordinate
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@given(data=st.data())
+@settings(max_examples=8)
+def test_no_order_changes_what_is_found(name, data):
+    layout = LAYOUTS[name]()
+    ds = layout.ds
+    dims = data.draw(st.permutations(list(ds.dims)))
+    coords = data.draw(st.permutations(list(ds.coords)))
+    variables = data.draw(st.permutations(list(ds.data_vars)))
+    backwards = data.draw(st.sets(st.sampled_from(dims)))
+    turned = ds.transpose(*dims).isel({dim: slice(None, None, -1) for dim in backwards})
+    shuffled = xr.Dataset({n: turned[n].variable for n in variables})
+    shuffled = shuffled.assign_coords({n: turned[n].variable for n in coords})
+    assert described(shuffled) == expected(layout)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_looking_changes_and_computes_nothing(name):
+    ds = LAYOUTS[name]().ds.chunk()
+    before = ds.copy(deep=True)
+    with raise_if_dask_computes():
+        described(ds)
+    xr.testing.assert_identical(ds, before)
+
+
+def test_two_dimensional_coordinates_come_without_time_and_y_first():
+    ds = layouts.wrf().ds
+    for turned in (ds, ds.transpose("west_east", "Time", "south_north", ...)):
+        grid = find_horizontal(turned)
+        assert grid.y_coord.dims == grid.x_coord.dims == ("south_north", "west_east")
+        np.testing.assert_array_equal(grid.y_coord[:, 0], [50, 51, 52])
+
+
+@pytest.fixture
+def moving():
+    ds = layouts.wrf().ds.drop_dims(["south_north_stag", "west_east_stag"])
+    return xr.concat([ds, ds], "Time", data_vars="all", coords="all")
+
+
+def test_coordinates_that_may_move_are_refused_with_the_line_to_type(moving):
+    with pytest.raises(InputError, match=r"'XLAT', 'XLONG' run along 'Time' too") as error:
+        find_horizontal(moving)
+    line = str(error.value).partition("one time of them: ")[2]
+    still = eval(line, {"ds": moving})
+    assert find_horizontal(still).dims == ("south_north", "west_east")
+    assert still.sizes["Time"] == 2
+
+
+def test_coordinates_that_may_move_do_no_harm_beside_a_projection(moving):
+    ds = moving.rename(south_north="y", west_east="x")
+    ds = ds.assign_coords(y=("y", [0.0, 1, 2], {"units": "m"}), x=("x", [0.0, 1, 2, 3]))
+    ds.x.attrs["units"] = "m"
+    grid = find_horizontal(ds)
+    assert (grid.kind, grid.geographic) == ("projected", None)
+
+
+def test_staggered_coordinates_count_where_data_run_along_them():
+    ds = layouts.wrf().ds
+    ds["U10"] = ("Time", "south_north", "west_east_stag"), np.ones((1, 3, 5))
+    assert find_horizontal(ds[["U10"]]).y == "XLAT_U"
+    with pytest.raises(InputError, match=r"'XLAT', 'XLAT_U', along different dimensions"):
+        find_horizontal(ds)
+
+
+def test_data_variables_that_are_latitude_are_named():
+    ds = layouts.wrf().ds.reset_coords(["XLAT", "XLONG"]).drop_dims("west_east_stag")
+    ds = ds.drop_dims("south_north_stag")
+    with pytest.raises(InputError, match=r"ds.set_coords\(\['XLAT', 'XLONG'\]\)"):
+        find_horizontal(ds)
+
+
+def test_cells_are_refused_with_a_line_that_mends_what_is_a_grid():
+    grid = layouts.e_obs().ds
+    cells = grid.stack(cell=["latitude", "longitude"]).reset_index("cell")
+    with pytest.raises(InputError, match=r"run along 'cell' alone.*HEALPix.*cdo") as error:
+        find_horizontal(cells)
+    line = re.search(r"grid: (ds\..*?); else", str(error.value))[1]
+    again = eval(line, {"ds": cells})
+    assert find_horizontal(again).dims == ("latitude", "longitude")
+
+
+@pytest.mark.parametrize("dim", ["cell", "ncells", "values", "station"])
+def test_cells_without_coordinates_are_named(dim):
+    ds = xr.Dataset({"t": (("time", dim), np.ones((2, 12)))})
+    with pytest.raises(InputError, match=f"'{dim}' seems to be one of points.*cdo"):
+        find_horizontal(ds)
+
+
+def test_radians_are_refused():
+    ds = latlon([0.5, 0.6], [0.1, 0.2])
+    ds.lat.attrs["units"] = ds.lon.attrs["units"] = "radian"
+    with pytest.raises(InputError, match="in radians") as error:
+        find_horizontal(ds)
+    line = str(error.value).partition("are needed: ")[2]
+    grid = find_horizontal(eval(line, {"ds": ds, "np": np}))
+    assert grid.y_values == pytest.approx(np.degrees([0.5, 0.6]))
+
+
+@pytest.mark.parametrize("name", ["{}_bnds", "{}_bounds", "{}_vertices", "vertices_{}"])
+def test_bounds_that_no_attribute_names_are_no_coordinates(name):
+    ds = latlon([50, 51], [0, 1])
+    for side, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
+        edges = (("lat", "lon"), np.zeros((2, 2)), {"units": units})
+        ds = ds.assign_coords({name.format(side): edges})
+    assert find_horizontal(ds).geographic is None
+    assert find_horizontal(ds.drop_vars("rain")).geographic is None
+
+
+@pytest.mark.parametrize(
+    ("role", "name"), [(role, name) for role, criteria in ROLES.items() for name in criteria.names]
+)
+@pytest.mark.parametrize("as_written", [str, str.upper])
+def test_habitual_names(role, name, as_written):
+    ds = xr.Dataset(coords={as_written(name): [1, 5]})
+    found = {other: find_coordinate(ds, other) for other in ROLES}
+    assert found == dict.fromkeys(ROLES) | {role: as_written(name)}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_standard_name_counts_more_than_a_name(role):
+    told = {"standard_name": ROLES[role].standard_name}
+    ds = xr.Dataset(coords={ROLES[role].names[0]: [1, 5], "own": ("own", [2], told)})
+    assert find_coordinate(ds, role) == "own"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_two_of_a_role_are_named(role):
+    told = {"standard_name": ROLES[role].standard_name}
+    ds = xr.Dataset(coords={"a": ("a", [1], told), "b": ("b", [2], told)})
+    with pytest.raises(InputError, match=r"'a', 'b'\. Keep one: ds.drop_vars\(\['b'\]\)"):
+        find_coordinate(ds, role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_coordinate_along_its_own_dimension_wins(role):
+    told = {"standard_name": ROLES[role].standard_name}
+    ds = xr.Dataset(coords={"a": ("b", [1], told), "b": ("b", [2], told), "c": ((), 0, told)})
+    assert find_coordinate(ds, role) == "b"
+
+
+def test_unknown_roles_are_refused():
+    with pytest.raises(InputError, match=r"role is 'depth'; it is one of 'time'"):
+        find_coordinate(xr.Dataset(), "depth")
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"units": "m"},
+        {"units": "1"},
+        {"units": "level"},
+        {"units": "hPa", "standard_name": "atmosphere_hybrid_sigma_pressure_coordinate"},
+        {"units": "hPa", "formula_terms": "a: hyam b: hybm p0: P0 ps: PS"},
+        {"long_name": "model level number"},
+        {"positive": "up"},
+    ],
+)
+def test_other_levels_are_no_pressures(attrs):
+    assert (
+        find_coordinate(xr.Dataset(coords={"lev": ("lev", [1.0, 5.0], attrs)}), "pressure") is None
+    )
+
+
+def test_a_pressure_beside_the_fields_is_no_level():
+    times = {"time": layouts.DAYS, "pressure": ("time", [1.0, 2.0], {"units": "hPa"})}
+    ds = xr.Dataset(coords=times | {"p0": ((), 1e5, {"units": "Pa"})})
+    assert find_coordinate(ds, "pressure") is None
+
+
+@pytest.mark.parametrize("names", [("time", "valid_time"), ("valid_time", "time")])
+def test_of_two_scalar_times_the_valid_one_is_the_time(names):
+    ds = xr.Dataset(coords={name: ((), layouts.DAYS[0], layouts.TIME) for name in names})
+    assert find_coordinate(ds, "time") == "valid_time"
+    assert find_coordinate(ds, "reference_time") is None
+    ds = ds.assign_coords(step=np.timedelta64(0, "ns"))
+    assert find_coordinate(ds, "reference_time") == "time"
+
+
+def test_a_start_is_no_time():
+    told = {"standard_name": "forecast_reference_time"}
+    ds = xr.Dataset(coords={"time": ("time", layouts.DAYS, told)})
+    assert find_coordinate(ds, "time") is None
+    assert find_coordinate(ds, "reference_time") == "time"
+
+
+def test_a_time_along_the_lead_times_is_no_start():
+    ds = xr.Dataset(coords={"time": layouts.DAYS, "step": ("time", [24, 48])})
+    assert find_coordinate(ds, "time") == "time"
+    assert find_coordinate(ds, "reference_time") is None
+
+
+def test_samples_of_members_are_no_members():
+    ds = xr.Dataset(coords={"number": [1, 2], "sample": [0, 1, 2]})
+    assert find_coordinate(ds, "realization") == "number"
+    assert find_coordinate(ds.drop_vars("number"), "realization") == "sample"
+
+
+def test_texts_are_no_times():
+    assert find_coordinate(xr.Dataset(coords={"Times": ("Time", ["2024-01-01"])}), "time") is None
+
+
+def test_member_names_are_those_of_the_role():
+    assert MEMBER_NAMES[:2] == ("member", "number")
+    assert {"ens", "variant_label", "sample"} <= set(MEMBER_NAMES)

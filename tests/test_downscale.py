@@ -10,8 +10,8 @@ from tests.toys import PRECIP_RATE, write_toy_model
 from xresdiff.downscale import downscale
 from xresdiff.engine import runtime
 from xresdiff.engine.fields import Fields
+from xresdiff.grids.coarsen import coarsen
 from xresdiff.grids.coords import check_uniform, find_horizontal
-from xresdiff.grids.regrid import coarsen
 from xresdiff.models.parts import SAMPLER_NAMES, Channel, SamplerCard
 
 

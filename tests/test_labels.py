@@ -9,7 +9,7 @@ import xarray as xr
 from xresdiff.downscale import downscale
 from xresdiff.engine.labels import noise_labels
 from xresdiff.errors import StoreError
-from xresdiff.grids.regrid import coarsen
+from xresdiff.grids.coarsen import coarsen
 from xresdiff.store import to_zarr
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 
 from xresdiff.downscale import downscale
 from xresdiff.errors import InputError
-from xresdiff.grids.regrid import coarsen
+from xresdiff.grids.coarsen import coarsen
 
 
 @pytest.fixture
@@ -101,11 +101,27 @@ def test_fill_values_are_refused(coarse, draw, lazy, skipna):
     coarse.precip_rate[1, 2, 3] = -9999.0
     with pytest.raises(InputError) as error:
         draw(coarse.chunk(time=1) if lazy else coarse, skipna=skipna).compute()
-    assert "below its minimum of 0 mm h-1, the first, -9999" in str(error.value)
-    assert PLACE.removeprefix("the first at ") in str(error.value)
-    assert "an unmasked fill value; make it missing: ds.where(ds.precip_rate >= 0)" in str(
+    assert "a fill value that was not decoded, -9999, the first at" in str(error.value)
+    assert PLACE.partition(", ")[2] in str(error.value)
+    assert "ds['precip_rate'].where(ds['precip_rate'] != -9999.0), and type skipna=True" in str(
         error.value
     )
+
+
+@pytest.mark.parametrize("fill", [1e20, 9.96921e36, -32768.0, -999.0])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_usual_fill_values_are_known(coarse, draw, fill, dtype):
+    coarse["precip_rate"] = coarse.precip_rate.astype(dtype)
+    coarse.precip_rate[1, 2, 3] = fill
+    with pytest.raises(InputError, match="look like a fill value"):
+        draw(coarse)
+
+
+def test_values_far_below_the_minimum_are_refused(coarse, draw):
+    coarse.precip_rate[1, 2, 3] = -7.0
+    with pytest.raises(InputError, match="below its minimum of 0 mm h-1, the first, -7") as error:
+        draw(coarse)
+    assert PLACE.removeprefix("the first at ") in str(error.value)
 
 
 def test_infinite_values_are_missing_never_dry(coarse, draw):

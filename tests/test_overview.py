@@ -19,8 +19,44 @@ def test_data_that_fit(coarse):
         "resdiff\n"
         "  grid  y (6), x (5), projected, 16 x 16 km\n"
         "  over  time (3)\n"
+        "  time  'time'\n"
         "  toy   fits 'pr': ds.resdiff.downscale(model='toy')"
     )
+
+
+def test_coordinates_are_told_by_their_meaning():
+    coords = {
+        "lat": [50.0, 50.1],
+        "lon": [5.0, 5.1],
+        "isobaricInhPa": ("isobaricInhPa", [850.0, 500.0], {"units": "hPa"}),
+        "number": [0, 1, 2],
+        "step": ("step", np.array([0, 6], "timedelta64[h]")),
+        "time": (
+            (),
+            np.datetime64("2024-07-01", "ns"),
+            {"standard_name": "forecast_reference_time"},
+        ),
+    }
+    ds = xr.Dataset(
+        {"t": (("number", "step", "isobaricInhPa", "lat", "lon"), np.zeros((3, 2, 2, 2, 2)))}
+    )
+    shown = repr(ds.assign_coords(coords).resdiff)
+    for row in (
+        "over       number (3), step (2), isobaricInhPa (2)",
+        "start      'time'",
+        "lead time  'step'",
+        "members    'number'",
+        "levels     'isobaricInhPa': 850, 500 hPa",
+    ):
+        assert row in shown
+
+
+def test_html_tells_the_same_and_escapes_it(coarse):
+    shown = coarse.rename(precip_rate="<b>")["<b>"].resdiff._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    for row in repr(coarse.rename(precip_rate="<b>")["<b>"].resdiff).splitlines()[1:]:
+        assert row.split()[0] in shown
 
 
 def test_an_array_is_told_how_to_fit(coarse):

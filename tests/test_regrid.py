@@ -1,114 +1,285 @@
-"""Block means are labelled and lazy; xESMF is asked for in words."""
+"""Fields move between grids by xESMF's weights: lazily, labelled, with small graphs."""
 
-import sys
-from types import SimpleNamespace
-
+import cloudpickle
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import raise_if_dask_computes
-from xresdiff.errors import InputError, MissingDependencyError
-from xresdiff.grids import regrid as regrid_module
-from xresdiff.grids.regrid import coarsen, regrid
-from xresdiff.grids.target import refine
+from xresdiff.errors import InputError
+from xresdiff.grids import weights
+from xresdiff.grids.regrid import regrid
+from xresdiff.grids.target import target_grid
+
+METHODS = ("bilinear", "conservative", "latlon_bilinear", "nearest_s2d")
 
 
-@pytest.fixture
-def fine():
-    rng = np.random.default_rng(0)
-    values = rng.gamma(0.5, 2.0, (3, 32, 48)).astype(np.float32)
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.getbasetemp() / "weights"
+    monkeypatch.setenv("XRESDIFF_CACHE", str(folder))
+    return folder
+
+
+def europe(step=0.5, **changes):
+    """Return smooth fields from 40 to 60 N and 10 W to 20 E, two times."""
+    lat, lon = np.arange(60, 39.9, -step), np.arange(-10, 20.1, step)
+    values = 280 + np.add.outer(lat, np.cos(np.deg2rad(4 * lon)))
     ds = xr.Dataset(
-        {"rain": (("time", "lat", "lon"), values, {"units": "mm h-1"}), "crs": ((), 0)},
-        coords={
-            "time": np.arange(3),
-            "lat": ("lat", 50 - 0.01 * np.arange(32), {"bounds": "lat_bnds"}),
-            "lon": 0.01 * np.arange(48),
+        {
+            "t2m": (("time", "lat", "lon"), np.stack([values, values + 5]), {"units": "K"}),
+            "count": ("time", [3, 4]),
         },
-        attrs={"title": "rain"},
+        coords={
+            "time": np.array(["2020-01-01", "2020-01-02"], "M8[ns]"),
+            "lat": ("lat", lat, {"units": "degrees_north"}),
+            "lon": ("lon", lon, {"units": "degrees_east"}),
+            "height": 2.0,
+        },
+        attrs={"title": "made up"},
     )
-    ds["lat_bnds"] = (("lat", "nv"), np.zeros((32, 2)))
-    return ds
+    return ds.assign(changes) if changes else ds
 
 
-def test_coarsen_means_blocks(fine):
-    before = fine.copy(deep=True)
-    coarse = coarsen(fine, 16)
-    blocks = fine.rain.values.astype(float).reshape(3, 2, 16, 3, 16)
-    np.testing.assert_allclose(coarse.rain, blocks.mean(axis=(2, 4)), rtol=1e-5)
-    assert coarse.rain.dtype == np.float32
-    assert coarse.rain.attrs == {"units": "mm h-1"}
-    assert coarse.attrs == {"title": "rain"}
-    assert "lat_bnds" not in coarse
-    assert coarse.lat.attrs == {}
-    np.testing.assert_allclose(coarse.lat, [49.925, 49.765])
-    xr.testing.assert_identical(fine, before)
+LAMBERT = target_grid(
+    crs="+proj=lcc +lat_1=45 +lat_2=55 +lat_0=50 +lon_0=5",
+    center=(50, 5),
+    spacing_km=30,
+    shape=(20, 24),
+)
 
 
-def test_coarsen_undoes_refine(fine):
-    coarse = coarsen(fine.rain, 16)
-    again = refine(coarse, 16)
-    np.testing.assert_allclose(again.lat, fine.lat)
-    np.testing.assert_allclose(again.lon, fine.lon, atol=1e-12)
+def plain(grid):
+    """Return the coordinates of a regular grid without their bounds."""
+    return {"lat": grid.lat.values, "lon": grid.lon.values}
 
 
-def test_coarsen_is_lazy(fine):
-    lazy = fine.chunk(time=1, lat=10, lon=20)
-    with raise_if_dask_computes():
-        coarse = coarsen(lazy, 8)
-    assert coarse.rain.chunks is not None
-    xr.testing.assert_allclose(coarse.compute(), coarsen(fine, 8))
+def test_the_target_gives_the_labels():
+    ds = europe()
+    before = ds.copy(deep=True)
+    moved = regrid(ds, LAMBERT)
+    assert moved.t2m.dims == ("time", "y", "x")
+    assert moved.t2m.attrs == {"units": "K", "grid_mapping": "crs"}
+    assert set(moved.coords) == {"time", "height", "y", "x", "lat", "lon", "crs"}
+    assert moved.crs.attrs["grid_mapping_name"] == "lambert_conformal_conic"
+    xr.testing.assert_identical(moved["count"].drop_vars("crs"), ds["count"])
+    assert moved.attrs == ds.attrs
+    xr.testing.assert_identical(ds, before)
 
 
-def test_coarsen_keeps_missing_blocks_missing(fine):
-    fine.rain[0, 3, 20] = np.nan
-    missing = np.isnan(coarsen(fine.rain, 16))
-    assert missing.sum() == 1
-    assert missing[0, 0, 1]
+def test_an_array_stays_an_array():
+    moved = regrid(europe().t2m.astype("f4"), LAMBERT)
+    assert moved.name == "t2m"
+    assert moved.dtype == np.float32
+    xr.testing.assert_allclose(moved, regrid(europe(), LAMBERT).t2m.astype("f4"), rtol=1e-6)
 
 
-def test_coarsen_takes_longitudes_across_the_dateline(fine):
-    lon = (179.77 + 0.01 * np.arange(48) + 180) % 360 - 180
-    two_d = (("lat", "lon"), np.broadcast_to(lon, (32, 48)))
-    fine = fine.assign_coords(lon=lon).rename(lat="rlat", lon="rlon")
-    fine = fine.assign_coords(
-        lat=(("rlat", "rlon"), np.zeros((32, 48))), lon=(("rlat", "rlon"), two_d[1])
+def test_its_own_grid_changes_nothing():
+    for method in METHODS:
+        moved = regrid(europe(), europe(), method=method)
+        np.testing.assert_allclose(moved.t2m, europe().t2m, rtol=1e-9, err_msg=method)
+
+
+def test_outside_there_is_nothing():
+    grid = target_grid(lat=(30, 50), lon=(0, 10), spacing_deg=1)
+    moved = regrid(europe(), grid).t2m.isel(time=0)
+    assert moved.isnull().all("lon").values.tolist() == [True] * 10 + [False] * 10
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_regridding_is_lazy(method, no_compute):
+    lazy = regrid(europe().chunk(time=1, lat=7, lon=9), LAMBERT, method=method)
+    assert lazy.t2m.chunks == ((1, 1), (20,), (24,))
+    assert no_compute.computes == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_chunked_is_eager(method):
+    lazy = regrid(europe().chunk(time=1, lat=7, lon=9), LAMBERT, method=method)
+    xr.testing.assert_identical(lazy.compute(), regrid(europe(), LAMBERT, method=method))
+
+
+def test_graphs_carry_a_key_and_no_weights():
+    sizes = []
+    for n in (40, 400):
+        grid = target_grid(LAMBERT, crs="EPSG:3034", spacing_km=600 / n)
+        lazy = regrid(europe().chunk(time=1), grid)
+        ours = {k: v for k, v in lazy.t2m.__dask_graph__().layers.items() if "apply" in k}
+        sizes.append(len(cloudpickle.dumps(ours)))
+    assert sizes[1] < 20_000
+    assert sizes[1] < sizes[0] + 100
+
+
+def test_weights_are_made_once(monkeypatch):
+    regrid(europe(), LAMBERT)
+    monkeypatch.setattr("xresdiff.grids.make_weights._by_xesmf", None)
+    monkeypatch.setattr(weights, "_LOADED", type(weights._LOADED)())
+    regrid(europe() + 1, LAMBERT)
+
+
+def test_a_global_source_is_cut_before_weights_are_made(monkeypatch):
+    made = []
+    plain = weights.save
+    monkeypatch.setattr(
+        weights, "save", lambda key, matrix: made.append(matrix) or plain(key, matrix)
     )
-    coarse = coarsen(fine, 16)
-    np.testing.assert_allclose(coarse.rlon, [179.845, 180.005, -179.835])
-    np.testing.assert_allclose(coarse.lon[0], [179.845, 180.005, -179.835])
+    lat, lon = np.arange(-90, 90.1, 2.0), np.arange(0, 360, 2.0)
+    globe = xr.Dataset(
+        {"t": (("lat", "lon"), np.add.outer(lat, np.cos(np.deg2rad(lon))))},
+        {"lat": lat, "lon": lon},
+    )
+    grid = target_grid(lat=(40, 50), lon=(-7, 8), spacing_deg=0.5)
+    moved = regrid(globe, grid)
+    needed = np.add.outer(grid.lat.values, np.cos(np.deg2rad(grid.lon.values)))
+    np.testing.assert_allclose(moved.t, needed, atol=1e-2)
+    assert made[0].shape[1] < 400
 
 
-def test_coarsen_keeps_lengths_as_they_are():
-    x = ("x", np.array([100.0, 700.0, 1300.0, 1900.0]), {"units": "m"})
-    y = ("y", np.array([0.0, 600.0]), {"units": "m"})
-    coarse = coarsen(xr.DataArray(np.ones((2, 4)), {"y": y, "x": x}, ("y", "x")), 2)
-    np.testing.assert_allclose(coarse.x, [400, 1600])
+def test_weights_are_those_of_the_whole_globe(monkeypatch):
+    lat, lon = np.arange(-88, 90, 4.0), np.arange(0, 360, 4.0)
+    noise = np.random.default_rng(0).normal(size=(lat.size, lon.size))
+    globe = xr.Dataset({"t": (("lat", "lon"), noise)}, {"lat": lat, "lon": lon})
+    for method in METHODS:
+        cut = regrid(globe, LAMBERT, method=method)
+        with monkeypatch.context() as patch:
+            patch.setattr("xresdiff.grids.regrid.crop", lambda obj, *_: obj)
+            whole = regrid(globe, LAMBERT, method=method)
+        np.testing.assert_allclose(cut.t, whole.t, atol=1e-6, err_msg=method)
 
 
-def test_sizes_that_are_no_multiples_are_refused(fine):
-    with pytest.raises(InputError, match=r"ds.isel\({'lat': slice\(30\), 'lon': slice\(45\)}\)"):
-        coarsen(fine, 15)
+@settings(max_examples=15)
+@given(st.sampled_from(METHODS), st.floats(-1e5, 1e5), st.integers(30, 70), st.integers(-200, 400))
+def test_a_constant_stays_constant(method, value, lat, lon):
+    source = target_grid(lat=(lat - 12, lat + 12), lon=(lon - 15, lon + 15), spacing_deg=1.5)
+    fields = xr.DataArray(np.full((16, 20), value), plain(source), ("lat", "lon"))
+    grid = target_grid(
+        crs=f"+proj=laea +lat_0={lat} +lon_0={lon}", center=(lat, lon), spacing_km=40, shape=(9, 11)
+    )
+    np.testing.assert_allclose(regrid(fields, grid, method=method), value, rtol=1e-12)
 
 
-def test_a_missing_esmpy_is_asked_for(monkeypatch, fine):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "xesmf"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "esmpy", None)
-    monkeypatch.setitem(sys.modules, "ESMF", None)
-    with pytest.raises(MissingDependencyError, match="conda install -c conda-forge esmpy"):
-        regrid(fine, refine(fine, 2))
+@settings(max_examples=15)
+@given(st.sampled_from([1.0, 1.5, 2.5]), st.sampled_from([0.7, 3.0, 4.5]), st.integers(0, 99))
+def test_conservative_keeps_the_integral(fine, coarse, seed):
+    from xresdiff.grids.esmf import import_xesmf
+
+    def globe(step):
+        return target_grid(lat=(-90, 90), lon=(0, 360), spacing_deg=180 / round(180 / step))
+
+    def areas(grid):
+        corners = {
+            "lat_b": np.append(grid.lat_bnds[:, 0], 90.0),
+            "lon_b": np.append(grid.lon_bnds[:, 0], 360.0),
+        }
+        numbers = {"lat": grid.lat.values, "lon": grid.lon.values} | corners
+        return import_xesmf().util.cell_area(xr.Dataset({}, numbers), earth_radius=1.0).values
+
+    source, grid = globe(fine), globe(coarse)
+    shape = source.sizes["lat"], source.sizes["lon"]
+    values = np.random.default_rng(seed).gamma(0.5, size=shape)
+    moved = regrid(xr.DataArray(values, plain(source), ("lat", "lon")), grid, method="conservative")
+    before, after = (values * areas(source)).sum(), (moved.values * areas(grid)).sum()
+    assert after == pytest.approx(before, rel=1e-12)
 
 
-@pytest.mark.parametrize(("step", "round_the_earth"), [(30.0, True), (20.0, False)])
-def test_regrid_tells_xesmf_whether_longitudes_go_round(monkeypatch, step, round_the_earth):
-    calls = []
+@settings(max_examples=20)
+@given(st.sampled_from(METHODS), st.booleans(), st.booleans(), st.sampled_from([-360, 0, 360]))
+def test_flipping_the_input_changes_nothing(method, flip_lat, flip_lon, turn):
+    ds = europe()
+    other = ds.isel(lat=slice(None, None, -1 if flip_lat else 1))
+    other = other.isel(lon=slice(None, None, -1 if flip_lon else 1))
+    other = other.assign_coords(lon=other.lon + turn).transpose(..., "lon", "lat")
+    moved = regrid(other, LAMBERT, method=method)
+    np.testing.assert_allclose(moved.t2m, regrid(ds, LAMBERT, method=method).t2m, atol=1e-6)
 
-    def regridder(obj, target, method, **options):
-        calls.append((method, options))
-        return lambda obj, keep_attrs: obj
 
-    monkeypatch.setattr(regrid_module, "import_xesmf", lambda: SimpleNamespace(Regridder=regridder))
-    ds = xr.Dataset(coords={"lat": [0.0, 1.0], "lon": step * np.arange(12)})
-    regrid(ds, ds, method="patch")
-    assert calls == [("patch", {"periodic": round_the_earth, "unmapped_to_nan": True})]
+@settings(max_examples=20)
+@given(st.sampled_from(METHODS), st.integers(0, 71))
+def test_rolling_a_global_input_changes_nothing(method, by):
+    lat, lon = np.arange(-87.5, 90, 5.0), np.arange(0, 360, 5.0)
+    noise = np.random.default_rng(0).normal(size=(lat.size, lon.size))
+    globe = xr.DataArray(noise, {"lat": lat, "lon": lon})
+    rolled = globe.roll(lon=by, roll_coords=True)
+    grid = target_grid(lat=(-80, 80), lon=(-177.3, 180), spacing_deg=7)
+    moved = regrid(rolled, grid, method=method)
+    np.testing.assert_allclose(moved, regrid(globe, grid, method=method), atol=1e-6)
+
+
+@pytest.mark.parametrize("skipna", [False, True])
+def test_missing_values(skipna):
+    ds = europe()
+    ds.t2m[:, 20, 30] = np.nan  # 50 N, 5 E
+    gaps = regrid(ds, LAMBERT, skipna=skipna).t2m.isnull()
+    assert bool(gaps.any()) is not skipna
+
+
+def test_missing_values_up_to_a_threshold():
+    ds = europe()
+    ds.t2m[:, 18:23, 28:33] = np.nan
+    gaps = [
+        int(regrid(ds, LAMBERT, skipna=True, na_thres=t).t2m.isnull().sum()) for t in (0, 0.5, 1)
+    ]
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+
+
+def test_rotated_and_projected_inputs_need_no_latitudes():
+    plain = regrid(europe(), LAMBERT)
+    again = target_grid(lat=(49, 51), lon=(4, 6), spacing_deg=0.25)
+    with_latlon = regrid(plain, again)
+    without = regrid(plain.drop_vars(["lat", "lon"]), again)
+    np.testing.assert_allclose(without.t2m, with_latlon.t2m, rtol=1e-9)
+    needed = regrid(europe(), again)
+    np.testing.assert_allclose(without.t2m, needed.t2m, atol=0.02)
+
+
+def test_bounds_are_not_fields():
+    ds = europe(
+        lat_bnds=(("lat", "bnds"), np.stack([europe().lat + 0.25, europe().lat - 0.25], -1))
+    )
+    ds.lat.attrs["bounds"] = "lat_bnds"
+    moved = regrid(ds, LAMBERT)
+    assert set(moved.data_vars) == {"t2m", "count"}
+
+
+def test_whole_numbers_become_real():
+    moved = regrid(europe(n=europe().t2m.astype("i2")), LAMBERT)
+    assert moved.n.dtype == np.float64
+    assert float(abs(moved.n - moved.t2m).max()) < 1
+
+
+def test_text_is_refused():
+    ds = europe(name=(("lat", "lon"), np.full((41, 61), "a")))
+    with pytest.raises(InputError, match=r"ds.drop_vars\(\['name'\]\)"):
+        regrid(ds, LAMBERT)
+
+
+def test_unknown_methods_are_refused():
+    with pytest.raises(
+        InputError, match="method is 'cubic'; it is one of 'bilinear', 'cons"
+    ) as told:
+        regrid(europe(), LAMBERT, method="cubic", na_thres=2)
+    assert "na_thres is 2" in str(told.value)
+
+
+def test_patch_needs_esmpy():
+    pytest.importorskip("numpy")
+    try:
+        import esmpy  # noqa: F401
+    except ImportError:
+        with pytest.raises(Exception, match="conda install -c conda-forge esmpy"):
+            regrid(europe(), LAMBERT, method="patch")
+
+
+def test_results_survive_netcdf(tmp_path):
+    moved = regrid(europe(), LAMBERT)
+    moved.to_netcdf(tmp_path / "moved.nc")
+    with xr.open_dataset(tmp_path / "moved.nc", decode_coords="all") as again:
+        xr.testing.assert_allclose(again, moved)
+
+
+def test_nothing_is_computed_of_lazy_latitudes_twice():
+    lazy = LAMBERT.chunk(y=5)
+    with raise_if_dask_computes(max_computes=4):
+        regrid(europe().chunk(time=1), lazy)

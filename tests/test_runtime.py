@@ -11,7 +11,7 @@ import torch
 
 from xresdiff.downscale import downscale
 from xresdiff.engine import runtime
-from xresdiff.engine.request import Settings
+from xresdiff.engine.arguments import Settings
 from xresdiff.engine.runtime import Draw
 from xresdiff.errors import InputError, ModelError
 from xresdiff.models.card import SamplerCard

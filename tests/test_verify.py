@@ -390,6 +390,23 @@ def test_two_dimensional_coordinates_may_differ_in_the_last_digits():
     assert crps(ens, obs) == 0
 
 
+def test_two_dimensional_coordinates_of_a_fine_grid_may_not_be_half_a_cell_apart():
+    step = 0.001  # degrees, about 100 m
+    lat = 50 + step * np.arange(4.0)[:, None] + np.zeros((4, 3))
+    grid = {"lat": (("y", "x"), lat), "lon": (("y", "x"), lat)}
+    ens = xr.DataArray(np.ones((2, 4, 3)), dims=("member", "y", "x"), coords=grid)
+    assert crps(ens, ens[0].assign_coords(lat=ens.lat + 1e-6)) == 0
+    with pytest.raises(InputError, match="the points of 'lat' are not those"):
+        crps(ens, ens[0].assign_coords(lat=ens.lat + step / 2))
+
+
+def test_differences_of_temperature_are_not_scored_as_temperatures():
+    ens = xr.DataArray([[1.0], [2.0]], dims=("member", "x"), attrs={"units": "K"})
+    obs = ens[0].assign_attrs(standard_name="air_temperature_anomaly")
+    with pytest.raises(UnitsError, match="difference"):
+        crps(ens, obs)
+
+
 def test_tables_hold_scores_alone():
     ens = xr.DataArray([[1.0], [2.0]], dims=("member", "x"), coords={"crs": 0}, name="rain")
     assert list(scores(ens, ens[0]).to_dataframe()) == ["rain"]

@@ -72,10 +72,21 @@ def write_toy_package(path: Path, **changes: Any) -> Model:
     return write_package(path, toy_card(**changes), toy_weights())
 
 
-def toy_networks() -> dict[Stage, dict[str, Any]]:
-    """Return the shapes of networks of some ten thousand parameters, for `toy_card`."""
+def toy_networks(
+    inputs: int = 1, outputs: int = 1, conditioning: tuple[str, ...] = ("bilinear", "constant")
+) -> dict[Stage, dict[str, Any]]:
+    """Return the shapes of networks of some ten thousand parameters, for `toy_card`.
+
+    Parameters
+    ----------
+    inputs, outputs : int, default 1
+        How many channels the card has.
+    conditioning : tuple of str
+        As of the card; "phase" is two channels, each of the others one for every input.
+    """
+    told = sum(2 if how == "phase" else inputs for how in conditioning)
     small = {
-        "out_channels": 1,
+        "out_channels": outputs,
         "model_channels": 8,
         "channel_mult": (1, 2),
         "num_blocks": 1,
@@ -84,17 +95,22 @@ def toy_networks() -> dict[Stage, dict[str, Any]]:
         "stem": 4,
     }
     return {
-        "mean": small | {"in_channels": 2, "embedding": "zero"},
-        "residual": small | {"in_channels": 4},
+        "mean": small | {"in_channels": told, "embedding": "zero"},
+        "residual": small | {"in_channels": told + 2 * outputs},
     }
 
 
-def toy_net(config: Mapping[str, Any], seed: int = 0) -> UNet:
-    """Build a network whose random weights do something: fresh ones give next to nothing."""
+def toy_net(config: Mapping[str, Any], seed: int = 0, *, quiet: bool = False) -> UNet:
+    """Build a network whose random weights do something: fresh ones give next to nothing.
+
+    With `quiet`, it gives exactly nothing.
+    """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         net = UNet(UNetConfig(**config))
         for name, parameter in net.named_parameters():
+            if quiet:
+                parameter.zero_()
             if name.endswith(("conv1.weight", "proj.weight")):
                 parameter.mul_(1e5)
             elif name.endswith("aux_conv.weight"):
@@ -102,7 +118,9 @@ def toy_net(config: Mapping[str, Any], seed: int = 0) -> UNet:
     return net.eval()
 
 
-def write_toy_model(path: Path, *, factor: int = 4, seed: int = 0, **changes: Any) -> Model:
+def write_toy_model(
+    path: Path, *, factor: int = 4, seed: int = 0, quiet: bool = False, **changes: Any
+) -> Model:
     """Write a toy model that runs: small networks with random weights.
 
     Parameters
@@ -113,15 +131,20 @@ def write_toy_model(path: Path, *, factor: int = 4, seed: int = 0, **changes: An
         Fine pixels along a side of a coarse cell.
     seed : int, default 0
         Of the weights.
+    quiet : bool, default False
+        Write zeros in place of weights: the mean is then the interpolated input, if the card has a
+        global residual.
     **changes
-        Fields of the card.
+        Fields of the card; the networks fit its channels.
     """
-    nets = {stage: toy_net(config, seed) for stage, config in toy_networks().items()}
+    card = toy_card(**changes)
+    shapes = toy_networks(len(card.inputs), len(card.outputs), card.conditioning)
+    nets = {stage: toy_net(config, seed, quiet=quiet) for stage, config in shapes.items()}
     fields: dict[str, Any] = {
         "target": RefineTarget(factor=factor, spacing_km=16.0, spacing_range_km=(12.0, 20.0)),
         "scores": {},
     }
-    for stage, config in toy_networks().items():
+    for stage, config in shapes.items():
         count = sum(parameter.numel() for parameter in nets[stage].parameters())
         fields[stage] = StageCard(f"{stage}.safetensors", NetworkCard(config, count))
     weights = {

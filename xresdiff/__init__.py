@@ -8,7 +8,9 @@ from importlib.metadata import version
 
 from xresdiff.accessor import ResdiffDataArrayAccessor, ResdiffDatasetAccessor
 from xresdiff.downscale import downscale
-from xresdiff.grids.regrid import coarsen, regrid
+from xresdiff.grids.coarsen import coarsen
+from xresdiff.grids.regrid import regrid
+from xresdiff.grids.target import refine, target_grid
 from xresdiff.models import room as models
 from xresdiff.models.card import ModelCard, SamplerCard
 from xresdiff.models.package import Model, open_model
@@ -49,6 +51,7 @@ __all__ = [
     "models",
     "open_model",
     "rank_histogram",
+    "refine",
     "regrid",
     "rmse",
     "scores",
@@ -57,5 +60,6 @@ __all__ = [
     "spectrum",
     "spread",
     "spread_skill",
+    "target_grid",
     "to_zarr",
 ]

@@ -8,14 +8,16 @@ from typing import Any, Literal
 import xarray as xr
 
 import xresdiff.downscale as _downscale
+import xresdiff.grids.coarsen as _coarsen
 import xresdiff.grids.regrid as _regrid
 import xresdiff.store as _store
 import xresdiff.train as _train
 import xresdiff.verify.scores as _scores
 import xresdiff.verify.spectra as _spectra
+from xresdiff.grids.make_weights import Method
 from xresdiff.models.card import SamplerCard
 from xresdiff.models.package import Model
-from xresdiff.overview import overview
+from xresdiff.overview import overview, overview_html
 from xresdiff.plot.methods import PlotMethods
 from xresdiff.verify.kernels import Window
 from xresdiff.verify.pairs import Data, Dims
@@ -32,6 +34,9 @@ class _Methods:
 
     def __repr__(self) -> str:
         return overview(self._obj)
+
+    def _repr_html_(self) -> str:
+        return overview_html(self._obj)
 
     @property
     def plot(self) -> PlotMethods:
@@ -219,14 +224,21 @@ class _Methods:
 
         See :func:`xresdiff.coarsen`.
         """
-        return _regrid.coarsen(self._obj, factor)
+        return _coarsen.coarsen(self._obj, factor)
 
-    def regrid(self, target: xr.Dataset, *, method: str = "bilinear") -> Any:
-        """Interpolate onto another grid with xESMF.
+    def regrid(
+        self,
+        grid: xr.Dataset | xr.DataArray,
+        *,
+        method: Method = "bilinear",
+        skipna: bool = False,
+        na_thres: float = 1.0,
+    ) -> Any:
+        """Move fields onto another grid.
 
         See :func:`xresdiff.regrid`.
         """
-        return _regrid.regrid(self._obj, target, method=method)
+        return _regrid.regrid(self._obj, grid, method=method, skipna=skipna, na_thres=na_thres)
 
 
 @xr.register_dataset_accessor("resdiff")
@@ -245,7 +257,11 @@ class ResdiffDatasetAccessor(_Methods):
         device: str = "auto",
         precision: str = "auto",
         chunks: Mapping[Hashable, int] | None = None,
+        grid: xr.Dataset | xr.DataArray | None = None,
+        regridding: Method | None = None,
+        accumulation: str | None = None,
         skipna: bool = False,
+        na_thres: float = 1.0,
     ) -> xr.Dataset:
         """Draw an ensemble of fine fields from coarse ones.
 
@@ -262,7 +278,11 @@ class ResdiffDatasetAccessor(_Methods):
             device=device,
             precision=precision,
             chunks=chunks,
+            grid=grid,
+            regridding=regridding,
+            accumulation=accumulation,
             skipna=skipna,
+            na_thres=na_thres,
         )
 
     def finetune(

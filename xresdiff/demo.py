@@ -11,8 +11,8 @@ import xarray as xr
 
 from xresdiff.downscale import downscale
 from xresdiff.errors import InputError
+from xresdiff.grids.coarsen import coarsen
 from xresdiff.grids.coords import find_horizontal, find_variable, other_dims, spacing_km
-from xresdiff.grids.regrid import coarsen
 from xresdiff.grids.units import convert
 from xresdiff.models.package import open_model
 from xresdiff.plot import spectrum, stamps
@@ -25,7 +25,6 @@ __all__ = ["Case", "Result", "bilinear", "downscaled", "made_here", "of_dataset"
 
 MODEL = "rain-16x"
 FACTOR = 16
-COARSE_KM = (10.0, 22.0)  # spacings that the model takes
 TIMES = 4  # at most, of a longer file
 SIDE = 16  # coarse cells at most along a side, of a wider file
 
@@ -306,7 +305,9 @@ def _rain_rate(ds: xr.Dataset) -> xr.DataArray:
 
 def _block(spacing: tuple[float, float]) -> int:
     """Return how many cells a side make one of the input, by their spacing (km)."""
-    low, high = COARSE_KM
+    target = open_model(MODEL).card.target
+    assert target.kind == "refine"  # of the model that is built in
+    low, high = target.spacing_range_km
     for factor in (1, FACTOR):
         if all(low <= factor * step <= high for step in spacing):
             return factor

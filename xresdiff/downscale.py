@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from xresdiff.engine.blocks import CHANNEL, map_blocks, mean_block, member_block, physical_block
+from xresdiff.engine.arguments import Arguments
+from xresdiff.engine.blocks import map_blocks, mean_block, member_block, physical_block
+from xresdiff.engine.inputs import stacked
 from xresdiff.engine.labels import labelled, noise_labels
 from xresdiff.engine.missing import checked, filled, masked
-from xresdiff.engine.request import Arguments, Request, check_request
-from xresdiff.grids import target, units
+from xresdiff.engine.request import Request, check_request
+from xresdiff.grids.make_weights import Method
 from xresdiff.models.card import SamplerCard
 from xresdiff.models.package import Model, open_model
 
@@ -36,7 +38,11 @@ def downscale(
     device: str = "auto",
     precision: str = "auto",
     chunks: Mapping[Hashable, int] | None = None,
+    grid: xr.Dataset | xr.DataArray | None = None,
+    regridding: Method | None = None,
+    accumulation: str | None = None,
     skipna: bool = False,
+    na_thres: float = 1.0,
 ) -> xr.Dataset:
     r"""Draw an ensemble of fine fields from coarse ones.
 
@@ -46,10 +52,11 @@ def downscale(
     Parameters
     ----------
     ds : xarray.Dataset, (..., y, x)
-        Coarse fields on a uniform rectilinear grid. Variables are found by name, alias or standard
-        name and converted to the model's units; values out of its bounds, such as rain just below
-        zero, count as the bound, but those far below, such as fill values, are refused. Every
-        dimension beside y and x is kept.
+        Coarse fields: on a uniform grid of the model's spacing, or on any other if `grid` is given.
+        Variables are found by name, alias or standard name and level, and converted to the model's
+        units; values out of its bounds, such as rain just below zero, count as the bound, but
+        those far below, and fill values, are refused. Every dimension beside level, y and x is
+        kept.
     members : int, default 16
         Size of the ensemble. More members leave the first ones as they are.
     model : str, PathLike or Model, default "rain-16x"
@@ -70,9 +77,21 @@ def downscale(
         Of the networks; "auto" takes bfloat16 where the device is fast at it.
     chunks : mapping of dimension to int, optional
         Chunks of the result, if it is lazy; 16 members and one of each other dimension by default.
+    grid : xarray.Dataset or xarray.DataArray, optional
+        Anything on the fine grid that is wanted, such as one from :func:`xresdiff.target_grid`;
+        by default the input's own grid, refined. The input is regridded to blocks of it.
+    regridding : str, optional
+        Method of :func:`xresdiff.regrid` for all channels; by default each has its own,
+        "conservative" for fluxes and precipitation, "bilinear" for states.
+    accumulation : str, optional
+        The time in which an amount fell, such as "1h", where a rate is needed and no attribute
+        tells.
     skipna : bool, default False
-        Accept missing values: they are filled with their nearest neighbour for the networks, and
-        the fine pixels of a missing cell are missing in the result.
+        Accept missing values: they are regridded around, what remains is filled with its nearest
+        neighbour for the networks, and the fine pixels of a missing cell are missing in the
+        result.
+    na_thres : float, default 1
+        With `skipna`, the share of a cell of `grid`'s blocks that may be missing.
 
     Returns
     -------
@@ -105,16 +124,28 @@ def downscale(
     >>> downscale(coarse, members=2, steps=2).sizes
     Frozen({'member': 2, 'time': 1, 'y': 64, 'x': 64})
     """
-    arguments = Arguments(members, stage, sampler, steps, seed, device, precision, chunks)
+    arguments = Arguments(
+        members=members,
+        stage=stage,
+        sampler=sampler,
+        steps=steps,
+        seed=seed,
+        device=device,
+        precision=precision,
+        chunks=chunks,
+        grid=grid,
+        regridding=regridding,
+        accumulation=accumulation,
+        skipna=skipna,
+        na_thres=na_thres,
+    )
     request = check_request(ds, open_model(model), arguments)
-    fine = target.refine(ds, request.factor)
-    coarse, labels = _stacked(ds, request), noise_labels(ds, request.loop)
+    coarse, labels = stacked(ds, request, chunks or {}), noise_labels(ds, request.loop)
     if coarse.chunks is None:
         labels = [label.compute() for label in labels]
     else:
-        coarse = _rechunked(coarse, request, chunks or {})
         labels = [label.chunk({d: coarse.chunksizes[d] for d in label.dims}) for label in labels]
-    coarse = checked(coarse, labels, request, skipna=skipna)
+    coarse = checked(coarse, labels, request)
     given = filled(coarse, request) if skipna else coarse
     mean = map_blocks(mean_block, [given], request)
     if stage == "mean":
@@ -124,33 +155,14 @@ def downscale(
         result = map_blocks(member_block, [numbers, mean, given, *labels], request)
     if skipna:
         result = masked(result, coarse, request)
-    return labelled(result, ds, fine, request, stage)
-
-
-def _stacked(ds: xr.Dataset, request: Request) -> xr.DataArray:
-    """Return the inputs in the model's units, (..., channel, y, x), float32."""
-    converted = [
-        units.convert(ds[name], channel.units).astype(np.float32)
-        for name, channel in zip(request.variables, request.card.inputs, strict=True)
-    ]
-    bare = [xr.DataArray(da.data, dims=da.dims) for da in converted]
-    stacked = xr.concat(bare, CHANNEL, coords="minimal", compat="override", join="exact")
-    return stacked.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
-
-
-def _rechunked(
-    coarse: xr.DataArray, request: Request, chunks: Mapping[Hashable, int]
-) -> xr.DataArray:
-    """Make whole fields of every chunk, one of each other dimension unless `chunks` says more."""
-    whole = {CHANNEL: -1, **dict.fromkeys(request.horizontal.dims, -1)}
-    return coarse.chunk(whole | {dim: chunks.get(dim, 1) for dim in request.loop})
+    return labelled(result, ds, request, stage)
 
 
 def _numbers(
     coarse: xr.DataArray, request: Request, chunks: Mapping[Hashable, int]
 ) -> xr.DataArray:
     """Return the numbers of the members: an array, so that they can be chunked."""
-    numbers = xr.DataArray(np.arange(request.members), dims=request.member)
+    numbers = xr.DataArray(np.arange(request.arguments.members), dims=request.member)
     if coarse.chunks is None:
         return numbers
     return numbers.chunk({request.member: chunks.get(request.member, MEMBERS_OF_A_CHUNK)})

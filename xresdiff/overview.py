@@ -1,16 +1,28 @@
-"""What ``ds.resdiff`` shows of itself: the grid that was found, and which models fit."""
+"""What ``ds.resdiff`` shows of itself: the coordinates that were found, and which models fit."""
 
 from collections.abc import Hashable, Iterable
+from html import escape
 
+import numpy as np
 import xarray as xr
 
 from xresdiff.engine.request import check_request
 from xresdiff.errors import InputError, XresdiffError
 from xresdiff.grids import coords
+from xresdiff.grids.criteria import RoleName
 from xresdiff.models import zoo
 from xresdiff.models.package import open_model
 
-__all__ = ["overview"]
+__all__ = ["overview", "overview_html"]
+
+# What a coordinate is to the fields, and the row that tells.
+ROLES: dict[RoleName, str] = {
+    "time": "time",
+    "reference_time": "start",
+    "lead_time": "lead time",
+    "realization": "members",
+    "pressure": "levels",
+}
 
 
 def overview(obj: xr.Dataset | xr.DataArray) -> str:
@@ -24,8 +36,8 @@ def overview(obj: xr.Dataset | xr.DataArray) -> str:
     Returns
     -------
     str
-        A few lines: the horizontal grid, the other dimensions, and every model at hand with the
-        variables that it would take or what it lacks.
+        A few lines: the horizontal grid, the other dimensions and coordinates, and every model at
+        hand with the variables that it would take or what it lacks.
 
     Examples
     --------
@@ -35,15 +47,44 @@ def overview(obj: xr.Dataset | xr.DataArray) -> str:
     resdiff
       grid      y (4), x (4), projected, 16 x 16 km
       over      time (1)
+      time      'time'
       rain-16x  fits 'precip_rate': ds.resdiff.downscale(model='rain-16x')
     """
+    rows = _rows(obj)
+    width = max(map(len, rows))
+    lines = (f"  {name:{width}}  {text}" for name, text in rows.items())
+    return "\n".join(["resdiff", *(line.replace("\n", f"\n{'':{width + 2}}") for line in lines)])
+
+
+def overview_html(obj: xr.Dataset | xr.DataArray) -> str:
+    """Describe an object as :func:`overview` does, as HTML.
+
+    Parameters
+    ----------
+    obj : xarray.Dataset or xarray.DataArray
+        Any object.
+
+    Returns
+    -------
+    str
+        A table; everything in it is escaped.
+    """
+    rows = "".join(
+        f"<tr><th style='text-align:right;vertical-align:top'>{escape(name)}</th>"
+        f"<td style='text-align:left;white-space:pre-wrap'>{escape(text)}</td></tr>"
+        for name, text in _rows(obj).items()
+    )
+    return f"<div><strong>resdiff</strong><table>{rows}</table></div>"
+
+
+def _rows(obj: xr.Dataset | xr.DataArray) -> dict[str, str]:
+    """Return what there is to tell, by name; nothing of it is empty."""
     ds = obj if isinstance(obj, xr.Dataset) else obj.to_dataset(name=_name(obj))
     call = "ds" if ds is obj else "da.to_dataset()"
     rows = {"grid": _grid(ds), "over": _over(ds)}
+    rows |= {row: _coordinate(ds, role) for role, row in ROLES.items()}
     rows |= {name: _fit(ds, name, call) for name in zoo.names() if zoo.at_hand(name)}
-    width = max(map(len, rows))
-    lines = (f"  {name:{width}}  {text}" for name, text in rows.items() if text)
-    return "\n".join(["resdiff", *(line.replace("\n", f"\n{'':{width + 2}}") for line in lines)])
+    return {name: text for name, text in rows.items() if text}
 
 
 def _name(da: xr.DataArray) -> Hashable:
@@ -66,6 +107,20 @@ def _over(ds: xr.Dataset) -> str:
         return _sizes(ds, coords.other_dims(ds, coords.find_horizontal(ds)))
     except XresdiffError:
         return ""
+
+
+def _coordinate(ds: xr.Dataset, role: RoleName) -> str:
+    """Name the coordinate of a role; of levels, list them too."""
+    try:
+        name = coords.find_coordinate(ds, role)
+    except XresdiffError as error:
+        return str(error)
+    if name is None:
+        return ""
+    if role != "pressure" or ds[name].chunks is not None or ds[name].size > 40:
+        return repr(name)
+    values = ", ".join(f"{value:g}" for value in np.atleast_1d(ds[name].values))
+    return f"{name!r}: {values} {ds[name].attrs.get('units', '')}".rstrip()
 
 
 def _sizes(ds: xr.Dataset, dims: Iterable[Hashable]) -> str:

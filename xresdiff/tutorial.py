@@ -8,7 +8,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xresdiff.errors import raise_problems
-from xresdiff.grids.regrid import coarsen
+from xresdiff.grids.coarsen import coarsen
 
 __all__ = ["rain_field", "rain_pair"]
 

@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TextIO
 
+from xresdiff.grids.esmf import weights_by
+
 __all__ = ["show_versions"]
 
 PACKAGES = (
@@ -16,6 +18,8 @@ PACKAGES = (
 
 def show_versions(file: TextIO | None = None) -> None:
     """Print the versions of Python, of the system and of the packages that matter.
+
+    The last line says what computes the weights of regridding: ESMPy, or what stands in for it.
 
     Parameters
     ----------
@@ -33,4 +37,5 @@ def show_versions(file: TextIO | None = None) -> None:
             rows.append((name, version(name)))
         except PackageNotFoundError:
             rows.append((name, "not installed"))
-    (file or sys.stdout).write("".join(f"{name:12}{found}\n" for name, found in rows))
+    rows.append(("weights by", weights_by()))
+    (file or sys.stdout).write("".join(f"{name:13}{found}\n" for name, found in rows))

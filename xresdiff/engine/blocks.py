@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from xresdiff.engine.request import Request, Settings
+from xresdiff.engine.arguments import Settings
+from xresdiff.engine.request import Request
 
 __all__ = [
     "CHANNEL",

@@ -48,7 +48,7 @@ class Fields:
     def __init__(self, card: ModelCard) -> None:
         assert isinstance(card.target, RefineTarget)  # the only kind so far
         self.card, self.factor = card, card.target.factor
-        self.place = {channel.name: i for i, channel in enumerate(card.inputs)}
+        self.place = {channel.key: i for i, channel in enumerate(card.inputs)}
 
     def condition(self, coarse: Tensor) -> Tensor:
         """Return what the networks are told of ``(b, c, Y, X)``: ``(b, k, y, x)``."""
@@ -70,7 +70,7 @@ class Fields:
             shape = (b, len(self.card.outputs), rows * self.factor, columns * self.factor)
             return coarse.new_zeros(shape)
         outputs = self.card.outputs
-        known = coarse[:, [self.place[channel.name] for channel in outputs]]
+        known = coarse[:, [self.place[channel.key] for channel in outputs]]
         return _encode(refine(known, self.factor, "bilinear"), outputs)
 
     def encode(self, fine: Tensor) -> Tensor:
@@ -82,6 +82,6 @@ class Fields:
         fine = _decode(encoded, self.card.outputs)
         for i, channel in enumerate(self.card.outputs):
             if channel.name in self.card.conserve:
-                known = coarse[:, [self.place[channel.name]]]
+                known = coarse[:, [self.place[channel.key]]]
                 fine[:, [i]] = conserve_blocks(fine[:, [i]], known, self.factor)
         return fine

@@ -14,14 +14,19 @@ from dask.base import tokenize
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
-from xresdiff.grids.coords import MEMBER_NAMES
+from xresdiff.grids.criteria import role_candidates
 from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]
 
-_STEPS = ("step", "lead", "lead_time")  # names of durations, also where they are plain numbers
-
 _MEMBER = {"standard_name": "realization", "long_name": "generated member", "units": "1"}
+_PRESSURE = {
+    "standard_name": "air_pressure",
+    "long_name": "pressure",
+    "units": "hPa",
+    "positive": "down",
+    "axis": "Z",
+}
 _SAMPLE = {"long_name": "generated sample of each realization", "units": "1"}
 
 
@@ -44,6 +49,7 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
         for dim in loop
         if dim not in ds.coords
     ]
+    told = {*role_candidates(ds, "lead_time"), *role_candidates(ds, "realization")}
     return places + [
         xr.DataArray(
             xr.apply_ufunc(
@@ -55,7 +61,7 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
             )
         )
         for name, coord in ds.coords.items()
-        if set(coord.dims) <= set(loop) and _tells_apart(ds, name)
+        if set(coord.dims) <= set(loop) and (name in told or _tells_apart(ds, name))
     ]
 
 
@@ -68,7 +74,7 @@ def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
     coord = ds.coords[name]
     if name in ds.dims and name in ds.xindexes:
         return len(ds.xindexes.get_all_coords(name)) == 1  # or its levels tell
-    if name in {*ds.dims, *ds.xindexes, *_STEPS, *MEMBER_NAMES}:
+    if name in {*ds.dims, *ds.xindexes}:
         return True
     if coord.dtype.kind != "O":
         return coord.dtype.kind in "mM"
@@ -76,23 +82,53 @@ def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
     return hasattr(first, "calendar")  # of cftime
 
 
-def labelled(
-    result: xr.DataArray, ds: xr.Dataset, fine: xr.Dataset, request: Request, stage: str
-) -> xr.Dataset:
-    """Give a result its coordinates, those of y and x from `fine`, attributes and provenance."""
-    ny, nx = request.horizontal.dims
+def labelled(result: xr.DataArray, ds: xr.Dataset, request: Request, stage: str) -> xr.Dataset:
+    """Give a result the coordinates of the fine grid and of the input, attributes, provenance."""
+    (ny, nx), fine = request.horizontal.dims, request.placement.fine
     result = result.drop_vars(list(result.coords)).rename({fine_dim(ny): ny, fine_dim(nx): nx})
-    outputs = {
-        channel.name: result.isel({FINE_CHANNEL: i}).assign_attrs(_channel_attrs(channel, request))
-        for i, channel in enumerate(request.card.outputs)
+    beyond = {
+        dim: slice(fine.sizes[dim]) for dim in (ny, nx) if result.sizes[dim] > fine.sizes[dim]
     }
-    kept = _kept(ds, fine, request)
-    ensemble = xr.Dataset(outputs).assign_coords(kept).assign_coords(fine.coords)
+    result = result.isel(beyond) if beyond else result
+    ensemble = xr.Dataset(_outputs(result, request))
+    ensemble = ensemble.assign_coords(_kept(ds, fine, request)).assign_coords(fine.coords)
     if stage == "both":
         attrs = _MEMBER if request.member == "member" else _SAMPLE
-        numbers = (request.member, np.arange(request.members), attrs)
+        numbers = (request.member, np.arange(request.arguments.members), attrs)
         ensemble = ensemble.assign_coords({request.member: numbers})
     return ensemble.assign_attrs(_provenance(ds, request, stage))
+
+
+def _outputs(result: xr.DataArray, request: Request) -> dict[str, xr.DataArray]:
+    """Return the variables of a result: those of one quantity on several levels as one.
+
+    They share the dimension ``pressure``. Where quantities have different levels, only those on
+    the levels of the first can; the others come one by one, as ``z500``.
+    """
+    channels = request.card.outputs
+    fields = [result.isel({FINE_CHANNEL: i}) for i in range(len(channels))]
+    quantities: dict[str, list[int]] = {}
+    for i, channel in enumerate(channels):
+        quantities.setdefault(channel.name, []).append(i)
+    shared: tuple[float | None, ...] = ()
+    outputs: dict[str, xr.DataArray] = {}
+    for name, places in quantities.items():
+        levels = tuple(channels[i].level_Pa for i in places)
+        shared = shared or (levels if None not in levels else ())
+        attrs = _channel_attrs(channels[places[0]], request)
+        if None not in levels and levels == shared:
+            pressure = xr.Variable(
+                "pressure", [level / 100 for level in levels if level], _PRESSURE
+            )
+            joined = xr.concat([fields[i] for i in places], "pressure")
+            joined = joined.transpose(..., "pressure", *request.horizontal.dims)
+            outputs[name] = joined.assign_coords(pressure=pressure).assign_attrs(attrs)
+            continue
+        for i in places:
+            level = channels[i].level_Pa
+            single = name if level is None else f"{name}{level / 100:g}"
+            outputs[single] = fields[i].assign_attrs(attrs)
+    return outputs
 
 
 def _kept(ds: xr.Dataset, fine: xr.Dataset, request: Request) -> xr.Coordinates:
@@ -150,12 +186,17 @@ def _provenance(ds: xr.Dataset, request: Request, stage: str) -> dict[str, Any]:
 def _digest(ds: xr.Dataset, request: Request) -> str:
     """Hash what is downscaled: values and coordinates, of lazy ones the names of their graphs."""
     digest = sha256()
-    used = ds[list(request.variables)]
-    for name in sorted(used.variables, key=str):
-        variable = used.variables[name]
-        about = (str(name), variable.dims, variable.shape, str(variable.attrs.get("units")))
-        digest.update(repr(about).encode())
-        digest.update(_content(variable))
+    arguments = request.arguments
+    how: tuple[object, ...] = (arguments.accumulation, arguments.skipna)
+    if request.placement.coarse is not None:
+        how = (*how, request.methods, arguments.na_thres)
+    digest.update(repr(how).encode())
+    for used in (ds[list(request.variables)], request.placement.fine):
+        for name in sorted(used.variables, key=str):
+            variable = used.variables[name]
+            about = (str(name), variable.dims, variable.shape, str(variable.attrs.get("units")))
+            digest.update(repr(about).encode())
+            digest.update(_content(variable))
     return digest.hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """Missing values and fill values: refused with their place named, or filled and masked again."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,60 @@ import xarray as xr
 from xresdiff.engine.blocks import CHANNEL, fine_dim
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
+from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.units import geopotential_problem
 from xresdiff.models.card import Channel
 
-__all__ = ["checked", "filled", "masked"]
+__all__ = ["checked", "decoded", "filled", "masked"]
+
+# Values that stand for missing ones in files, where no attribute says so: those of netCDF, of old
+# climate archives and of many programs. Everything beyond LARGEST is taken for one.
+FILL_VALUES = (-9999.0, -9999.9, -999.0, -999.9, -32768.0, -32767.0, -99999.0, 99999.0, 999999.0)
+LARGEST = 1e15
+
 
 ROUNDING = 1e-3  # values that are less than this below a minimum count as the minimum
 
 
-def checked(
-    coarse: xr.DataArray, labels: list[xr.DataArray], request: Request, *, skipna: bool
-) -> xr.DataArray:
+def decoded(da: xr.DataArray, grid: Horizontal) -> xr.DataArray:
+    """Refuse values that look like fill values, lazily; make infinite ones missing."""
+    core = list(grid.dims)
+    return xr.apply_ufunc(
+        decode_block,
+        da,
+        input_core_dims=[core],
+        output_core_dims=[core],
+        kwargs={
+            "name": da.name,
+            "rows": _places(grid.y_coord, grid.dims[0]),
+            "columns": _places(grid.x_coord, grid.dims[1]),
+        },
+        dask="parallelized",
+        output_dtypes=[da.dtype if da.dtype.kind == "f" else np.float64],
+        keep_attrs=True,
+    )
+
+
+def decode_block(
+    values: np.ndarray, *, name: Hashable, rows: list[str], columns: list[str]
+) -> np.ndarray:
+    """Return ``(..., y, x)`` with NaN for the infinite; refuse values that are fill values."""
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    fills = np.isin(values, np.array(FILL_VALUES, values.dtype)) | (abs(values) > LARGEST)
+    if (finite & fills).any():
+        first = values[finite & fills][0].item()
+        raise InputError(
+            f"cannot downscale: {(finite & fills).sum()} of {values.size} values of {name!r} look "
+            f"like a fill value that was not decoded, {first:g}, the first at "
+            f"{_first(finite & fills, (), rows, columns)}; make it missing, "
+            f"ds[{name!r}].where(ds[{name!r}] != {first!r}), and type skipna=True"
+        )
+    return values if finite.all() else np.where(finite, values, np.nan).astype(values.dtype)
+
+
+def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) -> xr.DataArray:
     """Bring values into the bounds of the channels; refuse fill values and, if told, missing ones.
 
     The first place is named: at once, or when a lazy input is computed.
@@ -32,10 +76,10 @@ def checked(
         core,
         what=f"cannot downscale with {request.model.name}",
         channels=request.card.inputs,
-        names=request.variables,
-        rows=_places(grid.y_coord),
-        columns=_places(grid.x_coord),
-        skipna=skipna,
+        names=tuple(found.name for found in request.found),
+        rows=_places(grid.y_coord, grid.dims[0]),
+        columns=_places(grid.x_coord, grid.dims[1]),
+        skipna=request.arguments.skipna,
     )
 
 
@@ -53,25 +97,42 @@ def check_block(
     result = np.where(np.isfinite(coarse), coarse, np.float32(np.nan))
     for i, (channel, name) in enumerate(zip(channels, names, strict=True)):
         values = result[..., i, :, :]
-        missing = np.isnan(values)
-        if missing.any() and not skipna:
-            raise InputError(
-                f"{what}: {missing.sum()} of {values.size} values of {channel.name!r} are missing, "
-                f"the first at {_first(missing, labels, rows, columns)}. Fill them, or leave their "
-                "places missing in the result: downscale(..., skipna=True)"
-            )
-        least = channel.minimum
-        low = values < (-np.inf if least is None else least - ROUNDING)
-        if low.any():
-            raise InputError(
-                f"{what}: {low.sum()} of {values.size} values of {channel.name!r} are below its "
-                f"minimum of {least:g} {channel.units}, the first, {values[low][0]:g}, at "
-                f"{_first(low, labels, rows, columns)}. It looks like an unmasked fill value; make "
-                f"it missing: ds.where(ds.{name} >= {least:g}), and type skipna=True"
-            )
-        if not (least is None and channel.maximum is None):
-            np.clip(values, least, channel.maximum, out=values)
+        for bad, told in _objections(values, channel, name, skipna):
+            count = f"{bad.sum()} of {values.size} values of {channel.label!r}"
+            place = _first(bad, labels, rows, columns)
+            raise InputError(f"{what}: {count} {told.replace('{place}', place)}")
+        if not (channel.minimum is None and channel.maximum is None):
+            np.clip(values, channel.minimum, channel.maximum, out=values)
     return result
+
+
+def _objections(
+    values: np.ndarray, channel: Channel, name: Hashable, skipna: bool
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield where values cannot be right, and why, with room for the first place."""
+    missing = np.isnan(values)
+    if missing.any() and not skipna:
+        yield (
+            missing,
+            "are missing, the first at {place}. Fill them, or leave their places missing in the "
+            "result: downscale(..., skipna=True)",
+        )
+    unlikely = None
+    if channel.level_Pa is not None:
+        unlikely = geopotential_problem(
+            values, units=channel.units, level_Pa=channel.level_Pa, name=name
+        )
+    if unlikely:
+        yield ~missing, f"cannot be right, the first at {{place}}: {unlikely}"
+    least = channel.minimum
+    low = values < (-np.inf if least is None else least - ROUNDING)
+    if low.any():
+        yield (
+            low,
+            f"are below its minimum of {least:g} {channel.units}, the first, {values[low][0]:g}, "
+            "at {place}. It looks like an unmasked fill value; make it missing: "
+            f"ds[{name!r}].where(ds[{name!r}] >= {least:g}), and type skipna=True",
+        )
 
 
 def _first(
@@ -83,7 +144,9 @@ def _first(
     return ", ".join([*where, rows[row], columns[column]])
 
 
-def _places(coord: xr.DataArray) -> list[str]:
+def _places(coord: xr.DataArray, dim: Hashable) -> list[str]:
+    if coord.ndim != 1:
+        return [f"{dim}={i}" for i in range(coord.sizes[dim])]
     return [f"{coord.name}={value}" for value in coord.values]
 
 

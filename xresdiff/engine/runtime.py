@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xresdiff.engine.arguments import Settings
 from xresdiff.engine.fields import Fields
 from xresdiff.engine.noise import normal_field
-from xresdiff.engine.request import Settings
 from xresdiff.engine.tiles import Window, pad_to, windowed
 from xresdiff.errors import InputError
 from xresdiff.models.card import NetworkCard

@@ -169,13 +169,14 @@ class ModelCard(Part):
     def _channel_rules(self) -> Problems:
         yield from _names_must_differ("inputs", self.inputs)
         yield from _names_must_differ("outputs", self.outputs)
-        inputs, outputs = ({c.name: c for c in cs} for cs in (self.inputs, self.outputs))
+        inputs, outputs = ({c.key for c in cs} for cs in (self.inputs, self.outputs))
         for i, name in enumerate(self.conserve):
-            if name not in inputs or name not in outputs:
+            named = [c for c in self.outputs if c.name == name]
+            if not named or not inputs.issuperset(c.key for c in named):
                 yield f"conserve[{i}]", f"{name!r} must be an input and an output"
-            elif (low := outputs[name].minimum) is None or low < 0:
+            elif any(c.minimum is None or c.minimum < 0 for c in named):
                 yield f"conserve[{i}]", f"the output {name!r} needs a minimum of 0 or more"
-        if self.global_residual and not outputs.keys() <= inputs.keys():
+        if self.global_residual and not outputs <= inputs:
             yield "global_residual", "true needs every output to be an input, too"
 
     def _file_rules(self) -> Problems:
@@ -207,10 +208,8 @@ def _names_must_differ(where: str, channels: Sequence[Channel]) -> Problems:
     """Refuse two channels of one name, or that the same variable and level would be found for."""
     taken: dict[object, int] = {}
     for i, channel in enumerate(channels):
-        found = [(name, channel.level_Pa) for name in dict.fromkeys(channel.names)]
-        for claim in [channel.name, *found]:
-            first = taken.setdefault(claim, i)
+        for name in dict.fromkeys(channel.names):
+            first = taken.setdefault((name, channel.level_Pa), i)
             if first != i:
-                name = claim if isinstance(claim, str) else claim[0]
                 yield f"{where}[{i}]", f"{name!r} is {where}[{first}] already"
                 break

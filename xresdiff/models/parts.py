@@ -43,6 +43,8 @@ NETWORK_FIELDS = (  # of nets.unet.UNetConfig, so that a card is checked without
     "stem",
     "unbiased_norm",
 )
+# Words of the standard names of what is an amount per area, rather than a state.
+FLOWS = ("flux", "precipitation", "rainfall", "snowfall", "evaporation", "runoff", "radiation")
 SAMPLER_NAMES = ("dpmpp_2m", "euler", "heun", "stochastic")  # the functions of nets.samplers
 
 
@@ -91,7 +93,8 @@ class Channel(Part):
     Parameters
     ----------
     name : str
-        Name of the variable, as an output always and as an input by preference.
+        Name of the variable, as an output always and as an input by preference. The channels of
+        one quantity on several levels share it.
     standard_name : str
         CF standard name; empty if there is none.
     units : str
@@ -112,6 +115,9 @@ class Channel(Part):
         CF cell methods, such as "time: mean".
     dry_below : float, optional
         Outputs smaller than this (in `units`) are set to zero.
+    regridding : str, optional
+        Method of :func:`xresdiff.regrid` for the input; by default the one that :attr:`method`
+        finds fit for the quantity.
     """
 
     name: str
@@ -127,6 +133,7 @@ class Channel(Part):
     maximum: float | None = None
     cell_methods: str = ""
     dry_below: float | None = None
+    regridding: Literal["bilinear", "conservative", "latlon_bilinear", "nearest_s2d"] | None = None
 
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
@@ -140,6 +147,32 @@ class Channel(Part):
     def names(self) -> tuple[str, ...]:
         """The name and its aliases, in the order in which they are looked for."""
         return (self.name, *self.aliases)
+
+    @property
+    def key(self) -> tuple[str, float | None]:
+        """What tells the channel from the others of a card: name and level."""
+        return self.name, self.level_Pa
+
+    @property
+    def label(self) -> str:
+        """The name, and the level if there is one: "t at 850 hPa"."""
+        return self.name if self.level_Pa is None else f"{self.name} at {self.level_Pa / 100:g} hPa"
+
+    @property
+    def method(self) -> str:
+        """How the input is regridded: fluxes and precipitation keep their sum, states do not.
+
+        Examples
+        --------
+        >>> Channel("t2m", "air_temperature", "K").method
+        'bilinear'
+        >>> Channel("pr", "precipitation_flux", "kg m-2 s-1").method
+        'conservative'
+        """
+        if self.regridding:
+            return self.regridding
+        flows = any(word in self.standard_name for word in FLOWS)
+        return "conservative" if flows else "bilinear"
 
 
 @dataclass(frozen=True)

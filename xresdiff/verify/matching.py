@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError, raise_problems
-from xresdiff.grids.units import convert
+from xresdiff.errors import InputError, UnitsError, raise_problems
+from xresdiff.grids.spellings import unit
+from xresdiff.grids.units import convert, is_difference
 
 __all__ = ["at_points_of", "in_units_of"]
 
@@ -19,8 +20,9 @@ __all__ = ["at_points_of", "in_units_of"]
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 STEP_FRACTION = 0.1
 
-
-NEAR = 1e-3  # degrees: latitudes from a projection and from a file differ by less, points by more
+# Degrees by which two-dimensional latitudes from a projection and from a file may differ, or a
+# tenth of a cell where that is less.
+NEAR = 1e-3
 
 
 def in_units_of(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
@@ -40,7 +42,23 @@ def in_units_of(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
     array([283.15])
     """
     units = ens.attrs.get("units")
-    return obs if units is None else convert(obs, units)
+    if units is None:
+        return obs
+    kinds = {_is_difference(da) for da in (ens, obs)}
+    if kinds == {True, False}:
+        raise UnitsError(
+            "of the ensemble and obs, one is a temperature and one a difference of temperatures; "
+            "compare like with like"
+        )
+    return convert(obs, units)
+
+
+def _is_difference(da: xr.DataArray) -> bool | None:
+    """Tell whether a temperature is a difference of two; None of anything else."""
+    known = unit(str(da.attrs.get("units", "")))
+    if known is None or known.quantities not in ("temperature", "difference"):
+        return None
+    return is_difference(da.attrs)
 
 
 def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataArray:
@@ -101,7 +119,7 @@ def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataAr
 
 
 def _curvilinear_problems(ens: xr.DataArray, other: xr.DataArray, what: str) -> list[str]:
-    """Compare the two-dimensional latitudes and longitudes that both have, to `NEAR` degrees."""
+    """Compare the two-dimensional latitudes and longitudes that both have."""
     return [
         f"the points of {name!r} are not those of the ensemble; "
         f"interpolate {what} to the grid of the ensemble first"
@@ -110,9 +128,20 @@ def _curvilinear_problems(ens: xr.DataArray, other: xr.DataArray, what: str) -> 
         and name in other.coords
         and set(ours.dims) == set(other[name].dims)
         and not np.allclose(
-            ours.values, other[name].transpose(*ours.dims).values, rtol=0, atol=NEAR, equal_nan=True
+            ours.values,
+            other[name].transpose(*ours.dims).values,
+            rtol=0,
+            atol=_nearness(ours.values),
+            equal_nan=True,
         )
     ]
+
+
+def _nearness(values: np.ndarray) -> float:
+    """Return by how much two-dimensional coordinates (degrees) of one grid may differ."""
+    steps = np.hypot(*np.gradient(values)) if min(values.shape) > 1 else np.array([])
+    known = steps[np.isfinite(steps)]
+    return min(NEAR, STEP_FRACTION * float(np.median(known))) if known.size else NEAR
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -1,0 +1,137 @@
+"""What a user asks for beside the input: checked one by one, then turned into settings."""
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+import xarray as xr
+
+from xresdiff.errors import UnitsError
+from xresdiff.grids.accumulations import START, hours_of
+from xresdiff.grids.make_weights import Method
+from xresdiff.models.card import ModelCard, SamplerCard
+from xresdiff.models.parts import SAMPLER_NAMES
+
+__all__ = ["Arguments", "Settings"]
+
+LARGEST_SEED = 2**63 - 1  # what an attribute of a netCDF file holds
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an ensemble depends on beside its model and its input.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Of the noise.
+    sampler : SamplerCard
+        How the residual is drawn.
+    device : str, default "auto"
+        "cpu", "cuda", "cuda:1", "mps" or "auto".
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks; everything around them is in float32.
+    """
+
+    sampler: SamplerCard
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a user asks for, as given."""
+
+    members: int = 16
+    stage: str = "both"
+    sampler: str | SamplerCard | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    chunks: Mapping[Hashable, int] | None = None
+    grid: xr.Dataset | xr.DataArray | None = None
+    regridding: str | None = None
+    accumulation: str | None = None
+    skipna: bool = False
+    na_thres: float = 1.0
+
+    def problems(self, card: ModelCard) -> Iterable[str]:
+        """Say what is out of bounds."""
+        if not _is_whole(self.members, 1):
+            yield f"members is {self.members!r}; it is a whole number of at least 1"
+        if self.steps is not None and not _is_whole(self.steps, 1):
+            yield f"steps is {self.steps!r}; it is a whole number of at least 1"
+        if not _is_whole(self.seed, 0) or self.seed > LARGEST_SEED:
+            yield f"seed is {self.seed!r}; it is a whole number from 0 to 2**63 - 1"
+        choices: dict[str, tuple[str | None, ...]] = {
+            "stage": ("both", "mean"),
+            "precision": ("auto", "float32", "bfloat16"),
+            "regridding": (None, *get_args(Method)),
+        }
+        if not isinstance(self.sampler, SamplerCard):
+            choices["sampler"] = (None, *SAMPLER_NAMES)
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                known = ", ".join(repr(choice) for choice in allowed if choice)
+                yield f"{name} is {value!r}; it is one of {known}"
+        if not _DEVICE.fullmatch(str(self.device)):
+            yield f"device is {self.device!r}; it is 'auto', 'cpu', 'mps', 'cuda' or 'cuda:1'"
+        yield from self._sampler_problems(card)
+        yield from self._grid_problems()
+
+    def _sampler_problems(self, card: ModelCard) -> Iterable[str]:
+        if isinstance(self.sampler, SamplerCard):
+            yield from (f"sampler.{name}: {told}" for name, told in self.sampler.rules())
+        elif self.sampler == "stochastic" and not card.sampler.churn:
+            churned = replace(card.sampler, name="stochastic", churn=10.0)
+            yield f"'stochastic' needs a churn, {card.name} has none; type sampler={churned!r}"
+
+    def _grid_problems(self) -> Iterable[str]:
+        if not (self.grid is None or isinstance(self.grid, xr.Dataset | xr.DataArray)):
+            yield (
+                f"grid is a {type(self.grid).__name__}; it is a Dataset on the grid wanted, such "
+                "as xresdiff.target_grid(ds, spacing_km=1)"
+            )
+        if self.grid is None and self.regridding is not None:
+            yield f"regridding is {self.regridding!r}, but there is no grid to go to: give grid=..."
+        if self.accumulation not in (None, START):
+            try:
+                hours_of(self.accumulation)
+            except UnitsError as error:
+                yield str(error)
+        if not 0 <= self.na_thres <= 1:
+            yield f"na_thres is {self.na_thres!r}; it is a share between 0 and 1"
+
+    def chunk_problems(self, dims: tuple[Hashable, ...]) -> Iterable[str]:
+        """Say what chunks the result, which has `dims` beside y and x, cannot have."""
+        if self.chunks is None:
+            return
+        if not isinstance(self.chunks, Mapping):
+            yield f"chunks is {self.chunks!r}; it is a mapping, such as {{{dims[0]!r}: 4}}"
+            return
+        for dim, size in self.chunks.items():
+            if dim not in dims:
+                known = ", ".join(map(repr, dims))
+                yield f"there are no chunks along {dim!r}, but along {known}; fields stay whole"
+            elif size != -1 and not _is_whole(size, 1):
+                yield f"the chunks along {dim!r} are {size!r}; they are whole numbers, or -1: all"
+
+    def settings(self, card: ModelCard) -> Settings:
+        """Return the settings that these arguments and a card make."""
+        given = self.sampler
+        sampler = given if isinstance(given, SamplerCard) else card.sampler
+        changes: dict[str, Any] = {"name": given} if isinstance(given, str) else {}
+        sampler = replace(sampler, steps=int(self.steps or sampler.steps), **changes)
+        return Settings(sampler, int(self.seed), self.device, self.precision)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return False
+    return int(value) >= least

@@ -1,0 +1,89 @@
+"""Find the variable of every channel, and bring it into the model's units and onto its grid."""
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import xarray as xr
+
+from xresdiff.engine.blocks import CHANNEL
+from xresdiff.engine.missing import decoded
+from xresdiff.engine.request import Request
+from xresdiff.grids import units
+from xresdiff.grids.accumulations import bounds_of
+from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.levels import take
+from xresdiff.grids.regrid import onto
+
+__all__ = ["stacked"]
+
+
+def stacked(ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int]) -> xr.DataArray:
+    """Return the inputs of the networks, lazily if they are lazy.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What the request was made for.
+    request : Request
+        From :func:`~xresdiff.engine.request.check_request`.
+    chunks : mapping of dimension to int
+        Chunks of a lazy result; one of each dimension that is not named, whole fields.
+
+    Returns
+    -------
+    xarray.DataArray, (..., channel, y, x)
+        In float32 and the units of the channels.
+    """
+    fields = [_field(ds, request, i, chunks) for i in range(len(request.found))]
+    bare = [xr.DataArray(da.data, dims=da.dims) for da in fields]
+    if request.placement.coarse is not None:
+        bare = _regridded(bare, ds, request)
+    joined = xr.concat(xr.broadcast(*bare), CHANNEL)
+    joined = joined.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
+    return joined if joined.chunks is None else joined.chunk({CHANNEL: -1})
+
+
+def _field(
+    ds: xr.Dataset, request: Request, place: int, chunks: Mapping[Hashable, int]
+) -> xr.DataArray:
+    """Return one channel on the input's grid, in the channel's units."""
+    found, grid = request.found[place], request.given
+    da = take(ds, found)
+    if da.chunks is not None:
+        sizes = {dim: -1 if dim in grid.dims else chunks.get(dim, 1) for dim in da.dims}
+        da = da.chunk(sizes)
+    converted = units.convert(
+        decoded(da, grid),
+        request.card.inputs[place],
+        accumulation=request.arguments.accumulation,
+        bounds=bounds_of(ds, found.name),
+    )
+    return converted.astype(np.float32)
+
+
+def _regridded(fields: list[xr.DataArray], ds: xr.Dataset, request: Request) -> list[xr.DataArray]:
+    """Move the fields onto the grid of the networks, those of one method together."""
+    assert request.placement.coarse is not None
+    frame = _frame(ds, request.given)
+    done: dict[int, xr.DataArray] = {}
+    for method in dict.fromkeys(request.methods):
+        places = [i for i, own in enumerate(request.methods) if own == method]
+        moved = onto(
+            frame.assign({f"_{i}": fields[i] for i in places}),
+            request.placement.coarse,
+            method,
+            skipna=request.arguments.skipna,
+            na_thres=request.arguments.na_thres,
+            reach=request.placement.reach,
+        )
+        done |= {i: moved[f"_{i}"].reset_coords(drop=True) for i in places}
+    sides = request.horizontal.dims
+    return [done[i].drop_vars(sides, errors="ignore") for i in range(len(fields))]
+
+
+def _frame(ds: xr.Dataset, grid: Horizontal) -> xr.Dataset:
+    """Return the coordinates of the grid alone: y, x, latitude, longitude, bounds, mapping."""
+    names = {grid.y, grid.x, grid.grid_mapping, *(grid.geographic or ())} - {None}
+    names |= {ds[name].attrs.get("bounds") for name in names} & set(ds.variables)
+    frame = ds.drop_vars(set(ds.variables) - names)
+    return frame.set_coords(list(frame.data_vars))
