@@ -11,13 +11,13 @@ from hypothesis.extra import numpy as hnp
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import UnitsError
-from xresdiff.grids.accumulations import (
+from xresdiff.grids.units import check, convert
+from xresdiff.grids.units.accumulations import (
     bounds_of,
     deaccumulate,
     hours_of,
     interval_of,
 )
-from xresdiff.grids.units import check, convert
 
 AMOUNTS = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 99)

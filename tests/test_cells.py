@@ -11,8 +11,8 @@ from pyproj import CRS
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
-from xresdiff.grids.boxes import Box
 from xresdiff.grids.cells import corners, footprint, outline
+from xresdiff.grids.cells.boxes import Box
 from xresdiff.grids.coords import find_horizontal
 from xresdiff.grids.target import target_grid
 

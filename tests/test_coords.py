@@ -23,7 +23,7 @@ from xresdiff.grids.coords import (
     other_dims,
     spacing_km,
 )
-from xresdiff.grids.criteria import ROLES
+from xresdiff.grids.coords.criteria import ROLES
 
 
 def latlon(lat, lon, y="lat", x="lon", dtype=float, **attrs):

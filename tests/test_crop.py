@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xresdiff.grids.coords import find_horizontal
-from xresdiff.grids.crop import crop, goes_round
+from xresdiff.grids.regrid.crop import crop, goes_round
 
 
 def globe(step=5.0, first=0.0, descending=False):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xresdiff.grids.geopotential import G, looks_like, standard_height_m
 from xresdiff.grids.units import geopotential_problem
+from xresdiff.grids.units.geopotential import G, looks_like, standard_height_m
 
 
 @pytest.mark.parametrize(

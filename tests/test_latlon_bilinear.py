@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import RegularGridInterpolator
 
 from xresdiff.errors import InputError
-from xresdiff.grids.latlon_bilinear import interpolation
+from xresdiff.grids.regrid.latlon_bilinear import interpolation
 
 LAT, LON = np.linspace(-60, 70, 27), np.linspace(0, 350, 36)
 FIELD = np.random.default_rng(0).normal(size=(LAT.size, LON.size))

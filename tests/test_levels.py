@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests import layouts
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
-from xresdiff.grids.levels import Found, find_channel, missing_levels, take
+from xresdiff.grids.coords.levels import Found, find_channel, missing_levels, take
 
 ERA5 = Path(__file__).parents[2] / "shared/era5-levels/era5_levels_members_2017-01.nc"
 

@@ -10,8 +10,7 @@ from pyproj import CRS, Proj, Transformer
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
-from xresdiff.grids.coords import find_horizontal
-from xresdiff.grids.projection import (
+from xresdiff.grids.cells.projection import (
     cf_attrs,
     crs_of,
     from_latlon,
@@ -21,6 +20,7 @@ from xresdiff.grids.projection import (
     read_crs,
     to_latlon,
 )
+from xresdiff.grids.coords import find_horizontal
 
 CORDEX = {
     "grid_mapping_name": "rotated_latitude_longitude",

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
-from xresdiff.grids import weights
-from xresdiff.grids.regrid import regrid
+from xresdiff.grids.regrid import regrid, weights
 from xresdiff.grids.target import target_grid
 
 METHODS = ("bilinear", "conservative", "latlon_bilinear", "nearest_s2d")
@@ -114,7 +113,7 @@ def test_graphs_carry_a_key_and_no_weights():
 
 def test_weights_are_made_once(monkeypatch):
     regrid(europe(), LAMBERT)
-    monkeypatch.setattr("xresdiff.grids.make_weights._by_xesmf", None)
+    monkeypatch.setattr("xresdiff.grids.regrid.make_weights._by_xesmf", None)
     monkeypatch.setattr(weights, "_LOADED", type(weights._LOADED)())
     regrid(europe() + 1, LAMBERT)
 
@@ -144,7 +143,7 @@ def test_weights_are_those_of_the_whole_globe(monkeypatch):
     for method in METHODS:
         cut = regrid(globe, LAMBERT, method=method)
         with monkeypatch.context() as patch:
-            patch.setattr("xresdiff.grids.regrid.crop", lambda obj, *_: obj)
+            patch.setattr("xresdiff.grids.regrid.fields.crop", lambda obj, *_: obj)
             whole = regrid(globe, LAMBERT, method=method)
         np.testing.assert_allclose(cut.t, whole.t, atol=1e-6, err_msg=method)
 

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids import weights
+from xresdiff.grids.regrid import weights
 
 
 @pytest.fixture(autouse=True)

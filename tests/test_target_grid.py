@@ -13,8 +13,8 @@ from pyproj import CRS, Proj, Transformer
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
 from xresdiff.grids.cells import corners, footprint
+from xresdiff.grids.cells.projection import crs_of, from_latlon
 from xresdiff.grids.coords import check_uniform, find_horizontal, spacing_km
-from xresdiff.grids.projection import crs_of, from_latlon
 from xresdiff.grids.target import target_grid
 
 CORDEX = {

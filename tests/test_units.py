@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import UnitsError
-from xresdiff.grids import spellings
 from xresdiff.grids.units import (
     check,
     convert,
     factor_offset,
     is_difference,
+    spellings,
 )
 
 SPELLINGS = [spelling for unit in spellings.TABLE for spelling in unit.spellings]

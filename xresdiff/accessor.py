@@ -14,7 +14,7 @@ import xresdiff.store as _store
 import xresdiff.train as _train
 import xresdiff.verify.scores as _scores
 import xresdiff.verify.spectra as _spectra
-from xresdiff.grids.make_weights import Method
+from xresdiff.grids.regrid.make_weights import Method
 from xresdiff.models.card import SamplerCard
 from xresdiff.models.package import Model
 from xresdiff.overview import overview, overview_html

@@ -17,7 +17,7 @@ from xresdiff.engine.inputs import stacked
 from xresdiff.engine.labels import labelled, noise_labels
 from xresdiff.engine.missing import checked, filled, masked
 from xresdiff.engine.request import Request, check_request
-from xresdiff.grids.make_weights import Method
+from xresdiff.grids.regrid.make_weights import Method
 from xresdiff.models.card import SamplerCard
 from xresdiff.models.package import Model, open_model
 

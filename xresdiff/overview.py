@@ -9,7 +9,7 @@ import xarray as xr
 from xresdiff.engine.request import check_request
 from xresdiff.errors import InputError, XresdiffError
 from xresdiff.grids import coords
-from xresdiff.grids.criteria import RoleName
+from xresdiff.grids.coords.criteria import RoleName
 from xresdiff.models import zoo
 from xresdiff.models.package import open_model
 

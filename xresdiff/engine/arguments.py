@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import UnitsError
-from xresdiff.grids.accumulations import START, hours_of
-from xresdiff.grids.make_weights import Method
+from xresdiff.grids.regrid.make_weights import Method
+from xresdiff.grids.units.accumulations import START, hours_of
 from xresdiff.models.card import ModelCard, SamplerCard
 from xresdiff.models.parts import SAMPLER_NAMES
 

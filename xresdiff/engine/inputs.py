@@ -9,10 +9,10 @@ from xresdiff.engine.blocks import CHANNEL
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
 from xresdiff.grids import units
-from xresdiff.grids.accumulations import bounds_of
 from xresdiff.grids.coords import Horizontal
-from xresdiff.grids.levels import take
+from xresdiff.grids.coords.levels import take
 from xresdiff.grids.regrid import onto
+from xresdiff.grids.units.accumulations import bounds_of
 
 __all__ = ["stacked"]
 

@@ -14,7 +14,7 @@ from dask.base import tokenize
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
-from xresdiff.grids.criteria import role_candidates
+from xresdiff.grids.coords.criteria import role_candidates
 from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]

@@ -10,9 +10,9 @@ import xarray as xr
 from xresdiff.errors import InputError
 from xresdiff.grids import coords, target
 from xresdiff.grids.cells import footprint
+from xresdiff.grids.cells.projection import geographic
+from xresdiff.grids.cells.sphere import typical_spacing_km
 from xresdiff.grids.coarsen import unrefine
-from xresdiff.grids.projection import geographic
-from xresdiff.grids.sphere import typical_spacing_km
 from xresdiff.models.card import ModelCard, RefineTarget
 
 __all__ = ["Placement", "place"]

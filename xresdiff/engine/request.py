@@ -8,8 +8,9 @@ import xarray as xr
 from xresdiff.engine.arguments import Arguments, Settings
 from xresdiff.engine.placement import Placement, place
 from xresdiff.errors import InputError, UnitsError, raise_problems
-from xresdiff.grids import coords, levels, units
-from xresdiff.grids.accumulations import bounds_of
+from xresdiff.grids import coords, units
+from xresdiff.grids.coords import levels
+from xresdiff.grids.units.accumulations import bounds_of
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
 from xresdiff.models.package import Model
 

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
+from xresdiff.grids.cells.sphere import latlon_of, unit_vectors
 from xresdiff.grids.coords import Horizontal, find_horizontal
-from xresdiff.grids.sphere import latlon_of, unit_vectors
 from xresdiff.grids.target import whole_factor
 
 __all__ = ["coarsen", "unrefine"]

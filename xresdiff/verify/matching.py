@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, UnitsError, raise_problems
-from xresdiff.grids.spellings import unit
 from xresdiff.grids.units import convert, is_difference
+from xresdiff.grids.units.spellings import unit
 
 __all__ = ["at_points_of", "in_units_of"]
 

@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, raise_problems
-from xresdiff.grids import weights
 from xresdiff.grids.cells import corners
+from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.coords import Horizontal, find_horizontal
-from xresdiff.grids.crop import crop, goes_round
-from xresdiff.grids.make_weights import Method, make_weights
-from xresdiff.grids.projection import geographic
+from xresdiff.grids.regrid import weights
+from xresdiff.grids.regrid.crop import crop, goes_round
+from xresdiff.grids.regrid.make_weights import Method, make_weights
 
 __all__ = ["Method", "onto", "regrid"]
 

@@ -6,30 +6,10 @@ from typing import Protocol
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.criteria import MEMBER_NAMES, ROLES, RoleName, role_candidates
-from xresdiff.grids.horizontal import Horizontal, find_horizontal, listing
-from xresdiff.grids.spacing import (
-    EARTH_RADIUS_KM,
-    KM_PER_UNIT,
-    check_uniform,
-    spacing_km,
-    step_of,
-)
+from xresdiff.grids.coords.criteria import ROLES, RoleName, role_candidates
+from xresdiff.grids.coords.horizontal import Horizontal, listing
 
-__all__ = [
-    "EARTH_RADIUS_KM",
-    "KM_PER_UNIT",
-    "MEMBER_NAMES",
-    "ChannelLike",
-    "Horizontal",
-    "check_uniform",
-    "find_coordinate",
-    "find_horizontal",
-    "find_variable",
-    "other_dims",
-    "spacing_km",
-    "step_of",
-]
+__all__ = ["ChannelLike", "find_coordinate", "find_variable", "other_dims"]
 
 
 class ChannelLike(Protocol):
@@ -149,6 +129,7 @@ def other_dims(obj: xr.Dataset | xr.DataArray, horizontal: Horizontal) -> tuple[
 
     Examples
     --------
+    >>> from xresdiff.grids.coords import find_horizontal
     >>> da = xr.DataArray([[[[1.0, 2.0]]]], dims=("step", "number", "lat", "lon"))
     >>> da = da.assign_coords(lat=[0.0], lon=[0.0, 1.0])
     >>> other_dims(da, find_horizontal(da))

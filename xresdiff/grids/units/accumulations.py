@@ -14,8 +14,8 @@ import pandas as pd  # type: ignore[import-untyped]
 import xarray as xr
 
 from xresdiff.errors import UnitsError
-from xresdiff.grids import steps
-from xresdiff.grids.steps import Interval
+from xresdiff.grids.units import steps
+from xresdiff.grids.units.steps import Interval
 
 __all__ = [
     "START",

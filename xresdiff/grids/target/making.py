@@ -8,11 +8,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, raise_problems
-from xresdiff.grids import rectangles
-from xresdiff.grids.bounds import bounds_of
 from xresdiff.grids.cells import edges, footprint
-from xresdiff.grids.coords import KM_PER_UNIT, Horizontal, check_uniform, find_horizontal, step_of
-from xresdiff.grids.projection import (
+from xresdiff.grids.cells.bounds import bounds_of
+from xresdiff.grids.cells.projection import (
     LATITUDE_ATTRS,
     LONGITUDE_ATTRS,
     cf_attrs,
@@ -22,7 +20,9 @@ from xresdiff.grids.projection import (
     read_crs,
     to_latlon,
 )
-from xresdiff.grids.target_arguments import Given, check_arguments
+from xresdiff.grids.coords import KM_PER_UNIT, Horizontal, check_uniform, find_horizontal, step_of
+from xresdiff.grids.target import rectangles
+from xresdiff.grids.target.arguments import Given, check_arguments
 
 if TYPE_CHECKING:
     from pyproj import CRS

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from xresdiff.grids.spellings import unit
+from xresdiff.grids.units.spellings import unit
 
 __all__ = ["G", "geopotential_problem", "line_to_type", "looks_like", "standard_height_m"]
 

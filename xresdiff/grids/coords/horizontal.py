@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.criteria import (
+from xresdiff.grids.coords.criteria import (
     LATITUDES,
     LONGITUDES,
     Evidence,

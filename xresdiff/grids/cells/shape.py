@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.bounds import bounds_of, corner_bounds, degrees, hung, vertices
-from xresdiff.grids.boxes import Box
+from xresdiff.grids.cells.bounds import bounds_of, corner_bounds, degrees, hung, vertices
+from xresdiff.grids.cells.boxes import Box
+from xresdiff.grids.cells.projection import geographic, grid_crs, project
+from xresdiff.grids.cells.sphere import latlon_of, unit_vectors
 from xresdiff.grids.coords import Horizontal
-from xresdiff.grids.projection import geographic, grid_crs, project
-from xresdiff.grids.sphere import latlon_of, unit_vectors
 
 __all__ = ["Box", "Outline", "corners", "edges", "footprint", "outline"]
 

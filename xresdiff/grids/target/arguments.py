@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xresdiff.errors import InputError
-from xresdiff.grids.projection import is_rotated, read_crs
+from xresdiff.grids.cells.projection import is_rotated, read_crs
 
 if TYPE_CHECKING:
     from pyproj import CRS

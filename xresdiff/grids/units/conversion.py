@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import xarray as xr
 
 from xresdiff.errors import UnitsError
-from xresdiff.grids import accumulations
-from xresdiff.grids.geopotential import geopotential_problem, line_to_type
-from xresdiff.grids.spellings import plain, unit
+from xresdiff.grids.units import accumulations
+from xresdiff.grids.units.geopotential import geopotential_problem, line_to_type
+from xresdiff.grids.units.spellings import plain, unit
 
 __all__ = [
     "ChannelLike",
@@ -180,7 +180,7 @@ def convert(
     Without a ``units`` attribute it is taken to be in `to_units`, with a warning. A difference of
     temperatures converts without an offset, and never to a temperature. An amount, such as "mm" of
     rain, becomes a rate where it is known over which time it was summed (see
-    :func:`~xresdiff.grids.accumulations.interval_of`).
+    :func:`~xresdiff.grids.units.accumulations.interval_of`).
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def convert(
         Over which time amounts were summed, such as "1h", or "start" if since the start of the
         forecast; rates are not affected.
     bounds : xarray.DataArray, (time, 2), optional
-        Bounds of time, from :func:`~xresdiff.grids.accumulations.bounds_of`.
+        Bounds of time, from :func:`~xresdiff.grids.units.accumulations.bounds_of`.
 
     Returns
     -------

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.horizontal import Horizontal
+from xresdiff.grids.coords.horizontal import Horizontal
 
 __all__ = ["EARTH_RADIUS_KM", "KM_PER_UNIT", "check_uniform", "spacing_km", "step_of"]
 
@@ -28,7 +28,7 @@ def check_uniform(horizontal: Horizontal) -> list[str]:
     Parameters
     ----------
     horizontal : Horizontal
-        Grid from :func:`~xresdiff.grids.horizontal.find_horizontal`.
+        Grid from :func:`~xresdiff.grids.coords.horizontal.find_horizontal`.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def check_uniform(horizontal: Horizontal) -> list[str]:
 
     Examples
     --------
-    >>> from xresdiff.grids.horizontal import find_horizontal
+    >>> from xresdiff.grids.coords.horizontal import find_horizontal
     >>> ds = xr.Dataset(coords={"lat": [50.0, 51.0, 52.0, 54.0], "lon": [0.0, 1.0]})
     >>> check_uniform(find_horizontal(ds))
     ["the spacing of 'lat' changes from 1 to 2 between 52 and 54; interpolate to even steps:
@@ -63,7 +63,7 @@ def spacing_km(horizontal: Horizontal) -> tuple[float, float]:
     Parameters
     ----------
     horizontal : Horizontal
-        Grid from :func:`~xresdiff.grids.horizontal.find_horizontal`, uniform by
+        Grid from :func:`~xresdiff.grids.coords.horizontal.find_horizontal`, uniform by
         :func:`check_uniform`.
 
     Returns
@@ -79,7 +79,7 @@ def spacing_km(horizontal: Horizontal) -> tuple[float, float]:
 
     Examples
     --------
-    >>> from xresdiff.grids.horizontal import find_horizontal
+    >>> from xresdiff.grids.coords.horizontal import find_horizontal
     >>> ds = xr.Dataset(coords={"lat": [60.5, 60.0, 59.5], "lon": [-0.5, 0.0, 0.5]})
     >>> dy, dx = spacing_km(find_horizontal(ds))
     >>> round(dy, 1), round(dx, 1)

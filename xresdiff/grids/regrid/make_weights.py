@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids import esmf, latlon_bilinear, weights
-from xresdiff.grids.weights import Grid
+from xresdiff.grids import esmf
+from xresdiff.grids.regrid import latlon_bilinear, weights
+from xresdiff.grids.regrid.weights import Grid
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -47,7 +48,7 @@ def make_weights(
     Returns
     -------
     str
-        Key for :func:`xresdiff.grids.weights.apply`.
+        Key for :func:`xresdiff.grids.regrid.weights.apply`.
 
     Raises
     ------

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.coords import ChannelLike, find_coordinate, find_variable
-from xresdiff.grids.criteria import PRESSURE_UNITS, ROLES, role_candidates
-from xresdiff.grids.horizontal import listing
+from xresdiff.grids.coords.criteria import PRESSURE_UNITS, ROLES, role_candidates
+from xresdiff.grids.coords.finding import ChannelLike, find_coordinate, find_variable
+from xresdiff.grids.coords.horizontal import listing
 
 __all__ = ["Found", "LevelChannel", "find_channel", "missing_levels", "take"]
 

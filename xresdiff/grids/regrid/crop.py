@@ -5,8 +5,8 @@ from typing import TypeVar
 import numpy as np
 import xarray as xr
 
+from xresdiff.grids.cells.sphere import unit_vectors
 from xresdiff.grids.coords import Horizontal, step_of
-from xresdiff.grids.sphere import unit_vectors
 
 __all__ = ["crop", "goes_round"]
 

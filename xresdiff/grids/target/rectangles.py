@@ -8,9 +8,9 @@ import xarray as xr
 
 from xresdiff.errors import InputError
 from xresdiff.grids.cells import Outline, edges, footprint, outline
+from xresdiff.grids.cells.projection import from_latlon, is_rotated
 from xresdiff.grids.coords import EARTH_RADIUS_KM, Horizontal
-from xresdiff.grids.projection import from_latlon, is_rotated
-from xresdiff.grids.target_arguments import Given
+from xresdiff.grids.target.arguments import Given
 
 if TYPE_CHECKING:
     from pyproj import CRS

@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
+from xresdiff.grids.cells.projection import geographic
+from xresdiff.grids.cells.sphere import unit_vectors
 from xresdiff.grids.coords import Horizontal
-from xresdiff.grids.projection import geographic
-from xresdiff.grids.sphere import unit_vectors
 
 __all__ = ["bounds_of", "corner_bounds", "degrees", "hung", "vertices"]
 

@@ -1,0 +1,10 @@
+"""Fields moved onto other grids: weights made once, kept by key, applied lazily."""
+
+from xresdiff.grids.regrid.fields import onto, regrid
+from xresdiff.grids.regrid.make_weights import Method
+
+__all__ = [
+    "Method",
+    "onto",
+    "regrid",
+]

@@ -1,0 +1,19 @@
+"""Units converted or refused; amounts made rates."""
+
+from xresdiff.grids.units.conversion import (
+    ChannelLike,
+    check,
+    convert,
+    factor_offset,
+    geopotential_problem,
+    is_difference,
+)
+
+__all__ = [
+    "ChannelLike",
+    "check",
+    "convert",
+    "factor_offset",
+    "geopotential_problem",
+    "is_difference",
+]
