@@ -25,6 +25,14 @@ def one_thread_and_no_bars() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is cached out of the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRESDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A model that refines four times and has learned nothing."""

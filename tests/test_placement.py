@@ -22,11 +22,6 @@ from xresdiff.models.parts import Channel
 NATIONAL = target_grid(crs="EPSG:27700", center=(54.0, -2.0), spacing_km=4, shape=(24, 20))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("XRESDIFF_CACHE", str(tmp_path_factory.getbasetemp() / "weights"))
-
-
 @pytest.fixture
 def era():
     """Rain like that of ERA5: 0.25 degrees, north first, longitudes beyond 180, two hours."""

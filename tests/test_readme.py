@@ -5,7 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
 
+import xresdiff
 from xresdiff import tutorial
 
 README = Path(__file__).parents[1] / "README.md"
@@ -23,3 +27,25 @@ def test_the_ten_lines_work(monkeypatch, tmp_path, capsys):
     assert "spread_skill" in capsys.readouterr().out
     assert (tmp_path / "ens.zarr").is_dir()
     assert (tmp_path / "members.png").stat().st_size > 10_000
+
+
+def test_the_lines_about_your_data_work(monkeypatch, tmp_path):
+    """With a file made up like those of ERA5, on a smaller grid, with fewer members."""
+    monkeypatch.chdir(tmp_path)
+    lat, lon = np.arange(59, 49.9, -0.25), np.arange(352, 364.1, 0.25) % 360
+    rain = np.random.default_rng(0).gamma(0.3, 1e-3, (2, lat.size, lon.size)).astype("f4")
+    coords = {
+        "valid_time": np.array(["2024-07-01T06", "2024-07-01T07"], "M8[ns]"),
+        "latitude": lat,
+        "longitude": lon,
+    }
+    dims = ("valid_time", "latitude", "longitude")
+    xr.Dataset({"tp": (dims, rain, {"units": "m"})}, coords).to_netcdf("era5.nc")
+    _, section = README.read_text().split("## Your data, your grid\n")
+    lines = re.search(r"```python\n(.*?)```", section, re.DOTALL).group(1)
+    small = lines.replace("(512, 512)", "(48, 40)").replace("members=16", "members=2")
+    names = {"xr": xr, "xresdiff": xresdiff}
+    with pytest.warns(UserWarning, match="smoother than what the model knows"):
+        exec(small, names)
+    assert dict(names["ens"].sizes) == {"member": 2, "valid_time": 2, "y": 48, "x": 40}
+    assert bool(names["ens"].isel(valid_time=0).precip_rate.notnull().all())

@@ -7,19 +7,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
 from xresdiff.grids.regrid import regrid, weights
 from xresdiff.grids.target import target_grid
 
 METHODS = ("bilinear", "conservative", "latlon_bilinear", "nearest_s2d")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.getbasetemp() / "weights"
-    monkeypatch.setenv("XRESDIFF_CACHE", str(folder))
-    return folder
 
 
 def europe(step=0.5, **changes):
@@ -276,9 +268,3 @@ def test_results_survive_netcdf(tmp_path):
     moved.to_netcdf(tmp_path / "moved.nc")
     with xr.open_dataset(tmp_path / "moved.nc", decode_coords="all") as again:
         xr.testing.assert_allclose(again, moved)
-
-
-def test_nothing_is_computed_of_lazy_latitudes_twice():
-    lazy = LAMBERT.chunk(y=5)
-    with raise_if_dask_computes(max_computes=4):
-        regrid(europe().chunk(time=1), lazy)

@@ -12,6 +12,7 @@ import xresdiff
 from xresdiff import demo
 from xresdiff.downscale import downscale
 from xresdiff.errors import InputError, XresdiffError
+from xresdiff.grids.target import target_grid
 from xresdiff.models.zoo import models
 from xresdiff.store import to_zarr
 from xresdiff.train import finetune
@@ -20,6 +21,8 @@ from xresdiff.verify.scores import scores
 __all__ = ["main"]
 
 _Command: TypeAlias = argparse.ArgumentParser
+
+NETCDF = (".nc", ".nc4", ".cdf")
 
 REFUSED = 2  # exit status, as argparse's own
 INTERRUPTED = 130  # as the shell's
@@ -95,15 +98,32 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _downscale(options: argparse.Namespace) -> None:
+    if options.out.suffix in NETCDF:
+        raise InputError(
+            f"cannot write {options.out}: the result is a zarr folder; name it "
+            f"{options.out.with_suffix('.zarr')}"
+        )
+    coarse = open_file(options.coarse)
     ens = downscale(
-        open_file(options.coarse),
+        coarse,
         members=options.members,
         model=options.model,
         steps=options.steps,
         seed=options.seed,
+        grid=_grid(coarse, options),
+        accumulation=options.accumulation,
         skipna=options.skipna,
     )
     to_zarr(ens, options.out)
+
+
+def _grid(coarse: xr.Dataset, options: argparse.Namespace) -> xr.Dataset | None:
+    """Return the grid that is wanted, None for the input's own, refined."""
+    if options.grid is not None:
+        return open_file(options.grid)
+    if options.spacing_km is None and options.crs is None:
+        return None
+    return target_grid(coarse, spacing_km=options.spacing_km, crs=options.crs)
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -139,6 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("coarse", type=Path, metavar="IN", help="netCDF file or zarr folder")
     made.add_argument("out", type=Path, metavar="OUT", help="zarr folder")
     made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
+    made.add_argument("--grid", type=Path, metavar="FILE", help="a file on the fine grid wanted")
+    made.add_argument("--spacing-km", type=float, help="or its spacing, over the place of IN")
+    made.add_argument("--crs", help="and its projection, such as EPSG:27700")
+    made.add_argument("--accumulation", help="time in which an amount fell, such as 1h")
     made.add_argument(
         "--skipna", action="store_true", help="leave the places of missing values missing"
     )

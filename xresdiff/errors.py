@@ -1,6 +1,9 @@
 """What can go wrong, as types: every message says what was found, what is needed, what to type."""
 
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
+from types import FrameType
 
 __all__ = [
     "InputError",
@@ -10,7 +13,11 @@ __all__ = [
     "UnitsError",
     "XresdiffError",
     "raise_problems",
+    "warn",
 ]
+
+
+PACKAGE = __name__.partition(".")[0]
 
 
 class XresdiffError(Exception):
@@ -68,6 +75,21 @@ def raise_problems(
     if len(problems) == 1:
         raise error(f"cannot {what}: {problems[0]}")
     raise error(f"cannot {what}, for {len(problems)} reasons:\n{_bullets(problems)}")
+
+
+def warn(message: str) -> None:
+    """Warn of something at the user's own line, however deep in this package it was found.
+
+    Parameters
+    ----------
+    message : str
+        What was found and what to do.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(f"{PACKAGE}."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def _bullets(lines: Iterable[str]) -> str:

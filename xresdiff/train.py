@@ -17,7 +17,9 @@ import xarray as xr
 from xresdiff.engine.patches import PairedPatches
 from xresdiff.errors import InputError, raise_problems
 from xresdiff.grids import coords, units
+from xresdiff.grids.coords import levels
 from xresdiff.grids.target import refine
+from xresdiff.grids.units.accumulations import bounds_of
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
 from xresdiff.models.package import Model, open_model
 
@@ -192,14 +194,17 @@ def _load_pairs(
 def _fields(ds: xr.Dataset, channels: tuple[Channel, ...]) -> xr.DataArray:
     """Return the channels of a Dataset as (time, channel, y, x), in the model's units, lazily."""
     grid = coords.find_horizontal(ds)
-    names = [coords.find_variable(ds, channel) for channel in channels]
-    missing = [c.name for c, name in zip(channels, names, strict=True) if name is None]
+    found = {channel: levels.find_channel(ds, channel) for channel in channels}
+    missing = [channel.label for channel, one in found.items() if one is None]
     if missing:
         have = ", ".join(map(repr, ds.data_vars)) or "no variables"
         raise InputError(f"there is no {', '.join(missing)}; it has {have}")
     arrays = [
-        units.convert(ds[name], channel.units).astype(np.float32).reset_coords(drop=True)
-        for name, channel in zip(names, channels, strict=True)
+        units.convert(levels.take(ds, one), channel, bounds=bounds_of(ds, one.name))
+        .astype(np.float32)
+        .reset_coords(drop=True)
+        for channel, one in found.items()
+        if one is not None
     ]
     stacked = xr.concat(arrays, "_channel", coords="minimal", compat="override", join="exact")
     times = [dim for dim in stacked.dims if dim not in ("_channel", *grid.dims)]

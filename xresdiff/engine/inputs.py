@@ -8,6 +8,7 @@ import xarray as xr
 from xresdiff.engine.blocks import CHANNEL
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
+from xresdiff.errors import InputError
 from xresdiff.grids import units
 from xresdiff.grids.coords import Horizontal
 from xresdiff.grids.coords.levels import take
@@ -68,14 +69,17 @@ def _regridded(fields: list[xr.DataArray], ds: xr.Dataset, request: Request) -> 
     done: dict[int, xr.DataArray] = {}
     for method in dict.fromkeys(request.methods):
         places = [i for i, own in enumerate(request.methods) if own == method]
-        moved = onto(
-            frame.assign({f"_{i}": fields[i] for i in places}),
-            request.placement.coarse,
-            method,
-            skipna=request.arguments.skipna,
-            na_thres=request.arguments.na_thres,
-            reach=request.placement.reach,
-        )
+        try:
+            moved = onto(
+                frame.assign({f"_{i}": fields[i] for i in places}),
+                request.placement.coarse,
+                method,
+                skipna=request.arguments.skipna,
+                na_thres=request.arguments.na_thres,
+                reach=request.placement.reach,
+            )
+        except InputError as error:
+            raise InputError(f"cannot downscale with {request.model.name}: {error}") from error
         done |= {i: moved[f"_{i}"].reset_coords(drop=True) for i in places}
     sides = request.horizontal.dims
     return [done[i].drop_vars(sides, errors="ignore") for i in range(len(fields))]

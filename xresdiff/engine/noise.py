@@ -20,6 +20,9 @@ __all__ = ["label_of", "normal_field"]
 
 # The mosaic and the hash define the noise of every published ensemble: never change them.
 _TILE = 64
+
+# Calendars whose dates are those of NumPy, since 1582 at least.
+NUMPY_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 _PURPOSE = b"xresdiff-noise-1"
 
 _NANOSECONDS = {
@@ -117,10 +120,12 @@ def label_of(value: Any) -> str:
         case np.floating():
             return np.format_float_positional(scalar + 0.0, trim="-")  # -0.0 is 0.0
     if hasattr(scalar, "calendar") and hasattr(scalar, "isoformat"):  # cftime
-        return f"{scalar.isoformat()} {scalar.calendar}"
+        return _cftime_label(scalar)
+    start = getattr(value, "start_time", None)  # of a period of pandas
+    remedy = "ds.indexes['time'].to_timestamp()" if start is not None else "..."
     raise InputError(
         f"a coordinate value of type {type(value).__name__} cannot label noise: {value!r}. Use "
-        "times, numbers or text: ds.assign_coords(...)"
+        f"times, numbers or text: ds.assign_coords(time={remedy})"
     )
 
 
@@ -163,6 +168,13 @@ def _datetime_label(value: np.datetime64) -> str:
         value = value.astype("datetime64[s]")
     seconds, point, fraction = str(value).partition(".")
     return seconds + (point + fraction).rstrip("0").rstrip(".")
+
+
+def _cftime_label(value: Any) -> str:
+    """Write a date of any calendar; those of NumPy's calendar as NumPy's are."""
+    date, point, fraction = value.isoformat().partition(".")
+    text = date + (point + fraction).rstrip("0").rstrip(".")
+    return text if value.calendar in NUMPY_CALENDARS else f"{text} {value.calendar}"
 
 
 def _timedelta_label(value: np.timedelta64) -> str:

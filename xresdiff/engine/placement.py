@@ -1,15 +1,15 @@
 """Where the networks work: on the input's own grid, or on one that the input is regridded to."""
 
-import warnings
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError
+from xresdiff.errors import InputError, warn
 from xresdiff.grids import coords, target
 from xresdiff.grids.cells import footprint
+from xresdiff.grids.cells.bounds import read_bounds
 from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.cells.sphere import typical_spacing_km
 from xresdiff.grids.coarsen import unrefine
@@ -117,6 +117,7 @@ def _elsewhere(
     assert isinstance(card.target, RefineTarget)  # checked
     factor = card.target.factor
     try:
+        ds = read_bounds(ds, given)
         wanted = coords.find_horizontal(grid)
         fine = target.target_grid(grid)
         steps = _spacing(grid, wanted)
@@ -178,10 +179,9 @@ def _warn_of_smoothness(spacing: tuple[float, float], card: ModelCard) -> None:
     assert isinstance(card.target, RefineTarget)  # checked
     if max(spacing) <= card.target.spacing_range_km[1]:
         return
-    warnings.warn(
+    warn(
         f"the spacing of the input is {_by(spacing)} km; {_range(card)}. Interpolated, it is "
-        "smoother than what the model knows, so expect extremes that are too weak",
-        stacklevel=6,
+        "smoother than what the model knows, so expect extremes that are too weak"
     )
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import xarray as xr
 
 from xresdiff.engine.arguments import Arguments, Settings
+from xresdiff.engine.channels import find_channels
 from xresdiff.engine.placement import Placement, place
 from xresdiff.errors import InputError, UnitsError, raise_problems
-from xresdiff.grids import coords, units
+from xresdiff.grids import coords
 from xresdiff.grids.coords import levels
-from xresdiff.grids.units.accumulations import bounds_of
-from xresdiff.models.card import Channel, ModelCard, RefineTarget
+from xresdiff.grids.coords.criteria import bounds_of as bounds_names
+from xresdiff.models.card import ModelCard, RefineTarget
 from xresdiff.models.package import Model
 
 __all__ = ["Request", "check_request"]
@@ -70,11 +71,11 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
             f"cannot downscale a {type(ds).__name__}; a Dataset is needed: da.to_dataset()"
         )
     arguments = arguments or Arguments()
-    found, missing, unlike = _find_variables(ds, model.card, arguments)
+    found, missing, unlike = find_channels(ds, model.card, arguments.accumulation)
     variables = [each.name for each in found]
     asked = list(arguments.problems(model.card))
     grid = None if any(told.startswith("grid is") for told in asked) else arguments.grid
-    given, placement, misfits = place(ds, model.card, variables, grid)
+    given, placement, misfits = place(_alone(ds, variables), model.card, variables, grid)
     dims = _dims(ds, found)
     loop = tuple(dim for dim in dims if given is None or dim not in given.dims)
     member = _free_name(ds, loop)
@@ -98,6 +99,12 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     return Request(model, given, placement, found, loop, member, arguments, settings)
 
 
+def _alone(ds: xr.Dataset, variables: list[Hashable]) -> xr.Dataset:
+    """Leave out the other fields, which may be on other grids; keep what describes grids."""
+    others = [name for name, da in ds.data_vars.items() if name not in variables and da.ndim > 1]
+    return ds.drop_vars(set(others) - bounds_names(ds)) if variables else ds
+
+
 def _dims(ds: xr.Dataset, found: tuple[levels.Found, ...]) -> list[Hashable]:
     """Return the dimensions of the fields; all there are if no variable was found."""
     dims = dict.fromkeys(
@@ -118,52 +125,3 @@ def _free_name(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> str:
     names = ("sample", "member") if ensemble else ("member", "sample")
     free = [name for name in names if name not in ds.coords and name not in ds.dims]
     return free[0] if free else names[0]
-
-
-def _find_variables(
-    ds: xr.Dataset, card: ModelCard, arguments: Arguments
-) -> tuple[tuple[levels.Found, ...], list[str], list[str]]:
-    """Find the variable of every input channel; say which are missing or in unlike units."""
-    found: list[levels.Found] = []
-    missing, unlike = [], []
-    for channel in card.inputs:
-        try:
-            one = levels.find_channel(ds, channel)
-        except InputError as error:
-            missing.append(str(error))
-            continue
-        if one is not None:
-            found.append(one)
-            try:
-                units.check(
-                    ds[one.name],
-                    channel,
-                    accumulation=arguments.accumulation,
-                    bounds=bounds_of(ds, one.name),
-                )
-            except UnitsError as error:
-                unlike.append(str(error))
-        elif channel.level_Pa is None:
-            missing.append(_missing_variable(ds, channel))
-    missing += levels.missing_levels(ds, card.inputs)
-    return tuple(found), list(dict.fromkeys(missing)), list(dict.fromkeys(unlike))
-
-
-def _missing_variable(ds: xr.Dataset, channel: Channel) -> str:
-    needed = f"{channel.name!r} (standard name {channel.standard_name!r}, {channel.units})"
-    if not ds.data_vars:
-        return f"the variable {needed} is missing; the Dataset has none"
-    likely = [name for name, da in ds.data_vars.items() if _converts(da, channel)]
-    like = [*likely, *ds.data_vars][0]
-    return (
-        f"the variable {needed} is missing; the Dataset has {', '.join(map(repr, ds.data_vars))}. "
-        f"If one of them is it: ds.rename({{{like!r}: {channel.name!r}}})"
-    )
-
-
-def _converts(da: xr.DataArray, channel: Channel) -> bool:
-    try:
-        units.factor_offset(str(da.attrs.get("units", "")), channel.units)
-    except UnitsError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.cells.sphere import unit_vectors
 from xresdiff.grids.coords import Horizontal
 
-__all__ = ["bounds_of", "corner_bounds", "degrees", "hung", "vertices"]
+__all__ = ["bounds_of", "corner_bounds", "degrees", "hung", "read_bounds", "vertices"]
 
 ROUNDING = 1e-3  # of a cell: what does not count as a difference between edges
 APART = 0.01  # of a cell: how far corners of neighbours may lie apart, written in float32
@@ -16,6 +16,20 @@ APART = 0.01  # of a cell: how far corners of neighbours may lie apart, written 
 # The corners of a cell (lower left, lower right, upper right, upper left) among its four bounds:
 # counter-clockwise or clockwise, from any of the four.
 ORDERS = [np.roll(turn, shift) for turn in ([0, 1, 2, 3], [0, 3, 2, 1]) for shift in range(4)]
+
+
+def read_bounds(ds: xr.Dataset, grid: Horizontal) -> xr.Dataset:
+    """Return a Dataset with the bounds of its grid in memory, read in one go if they are lazy.
+
+    They belong to the coordinates, which are in memory too, and are asked for many times.
+    """
+    names = {grid.y, grid.x, *(grid.geographic or ())}
+    told = {ds[name].attrs.get("bounds", ds[name].encoding.get("bounds")) for name in names}
+    lazy = [name for name in told & set(ds.variables) if ds[name].chunks is not None]
+    if not lazy:
+        return ds
+    read = ds.drop_vars(set(ds.variables) - set(lazy)).compute().variables
+    return ds.assign({name: read[name] for name in lazy})
 
 
 def bounds_of(obj: xr.Dataset | xr.DataArray, coord: xr.DataArray) -> xr.DataArray | None:

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import pi
 from typing import TYPE_CHECKING, Any
 
@@ -173,10 +175,23 @@ def crs_of(attrs: Mapping[Any, Any], *, name: Hashable = "crs") -> "CRS":
     >>> crs_of({"proj4": "+proj=laea +lat_0=90"}).is_projected
     True
     """
+    return _crs_of(_Attrs(attrs, repr(sorted(attrs.items(), key=str))), name)
+
+
+@dataclass(frozen=True)
+class _Attrs:
+    """Attributes, equal where all that they say is: pyproj takes long to read some."""
+
+    attrs: Mapping[Any, Any] = field(compare=False)
+    told: str
+
+
+@lru_cache(maxsize=64)
+def _crs_of(known: _Attrs, name: Hashable) -> "CRS":
     from pyproj import CRS
     from pyproj.exceptions import ProjError
 
-    reasons = []
+    attrs, reasons = known.attrs, []
     for text in [attrs[key] for key in TEXTS if attrs.get(key)]:
         try:
             return _horizontal(CRS.from_user_input(text))

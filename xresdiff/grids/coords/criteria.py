@@ -303,10 +303,11 @@ def _evidence(coord: xr.DataArray, side: Side, geographic: bool, planar: bool) -
     A rotated latitude is known by its own names alone: many files give it the axis, and some the
     units, of a true latitude.
     """
-    rotated = (
+    told_rotated = (
         coord.attrs.get("standard_name") == side.rotated_standard_name
         or str(coord.name).lower() in side.rotated_names
     )
+    rotated = told_rotated and not length_unit(coord)  # some files call metres so
     if geographic and not rotated and coord.ndim > 1 and len(plane_dims(coord)) == 2:
         return "curvilinear"
     if coord.ndim != 1:
@@ -315,7 +316,7 @@ def _evidence(coord: xr.DataArray, side: Side, geographic: bool, planar: bool) -
         return "rotated"
     if geographic:
         return "latlon"
-    if planar:
+    if planar or told_rotated:
         return "projected" if length_unit(coord) else "index"
     return None
 

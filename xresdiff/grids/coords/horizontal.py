@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from xresdiff.grids.coords.criteria import (
 
 __all__ = ["Horizontal", "find_horizontal", "listing"]
 
+Kind: TypeAlias = Literal["latlon", "rotated", "projected", "curvilinear"]
 Choices: TypeAlias = dict[Evidence, list[Hashable]]
 
 # What dimensions of cells or stations are called, in lower case: points without rows and columns.
@@ -54,7 +56,7 @@ class Horizontal:
     y: Hashable
     x: Hashable
     dims: tuple[Hashable, Hashable]
-    kind: Literal["latlon", "rotated", "projected", "curvilinear"]
+    kind: Kind
     grid_mapping: Hashable | None = None
     geographic: tuple[Hashable, Hashable] | None = None
     y_coord: xr.DataArray = field(kw_only=True, repr=False)
@@ -119,16 +121,20 @@ def find_horizontal(obj: xr.Dataset | xr.DataArray) -> Horizontal:
     _refuse_strange_values(obj, (y, x), dims)
     beside = others.get("curvilinear")
     flat = beside if beside and all(obj[name].ndim == 2 for name in beside) else None
-    return Horizontal(
+    mapping = _grid_mapping(obj)
+    attrs = _told_by_mapping(obj, mapping) if kind == "index" else ({}, {})
+    grid = Horizontal(
         y=y,
         x=x,
         dims=dims,
-        kind="projected" if kind == "index" else kind,
-        grid_mapping=_grid_mapping(obj),
+        kind=_kind(kind, attrs[0]),
+        grid_mapping=mapping,
         geographic=(y, x) if kind == "curvilinear" else flat,
-        y_coord=_in_plane(obj[y], dims),
-        x_coord=_in_plane(obj[x], dims),
+        y_coord=_in_plane(obj[y], dims).assign_attrs(attrs[0]),
+        x_coord=_in_plane(obj[x], dims).assign_attrs(attrs[1]),
     )
+    _refuse_longitudes_twice(grid)
+    return grid
 
 
 def listing(names: Iterable[Hashable]) -> str:
@@ -224,6 +230,60 @@ def _refuse_strange_values(
             f"the coordinates {listing(pair)} are in radians, degrees are needed: "
             f"ds.assign_coords({{{line}}})"
         )
+
+
+def _refuse_longitudes_twice(grid: Horizontal) -> None:
+    """Refuse longitudes that go round the earth and on, as copies for plotting do."""
+    if grid.kind != "latlon" or grid.x_coord.size < 3 or grid.x_coord.chunks is not None:
+        return
+    x = grid.x_values
+    again = int((np.abs(x - x[0]) > 360 - 0.01 * np.abs(x[1] - x[0])).sum())
+    if again:
+        raise InputError(
+            f"the longitudes {grid.x!r} go round the earth and begin again: {again} of {x.size} "
+            f"are there twice; leave them out: ds.isel({{{grid.dims[1]!r}: slice(None, -{again})}})"
+        )
+
+
+def _kind(found: Evidence, attrs: dict[str, str]) -> Kind:
+    """Return the kind of a grid; of y and x without units, what the grid mapping tells."""
+    if found != "index":
+        return found
+    return "latlon" if attrs.get("standard_name") == "latitude" else "projected"
+
+
+def _told_by_mapping(
+    obj: xr.Dataset | xr.DataArray, mapping: Hashable | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the attributes that the text of a CRS gives y and x, as in files of rioxarray."""
+    text = "" if mapping is None else str(obj[mapping].attrs.get("crs_wkt", ""))
+    unit = _unit_of_crs(text) if text else ""
+    if unit == "degrees":
+        return (
+            {"standard_name": "latitude", "units": "degrees_north"},
+            {"standard_name": "longitude", "units": "degrees_east"},
+        )
+    if not unit:
+        return {}, {}
+    names = ("projection_y_coordinate", "projection_x_coordinate")
+    y, x = ({"standard_name": name, "units": unit} for name in names)
+    return y, x
+
+
+@lru_cache(maxsize=64)
+def _unit_of_crs(text: str) -> str:
+    """Return "m", "km" or "degrees" (of latitude and longitude), else nothing."""
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
+
+    try:
+        crs = CRS.from_user_input(text)
+    except ProjError:
+        return ""
+    if crs.is_geographic and not crs.is_derived:
+        return "degrees"
+    factor = crs.axis_info[0].unit_conversion_factor if crs.is_projected else 0.0
+    return {1.0: "m", 1000.0: "km"}.get(factor, "")
 
 
 def _in_plane(coord: xr.DataArray, dims: tuple[Hashable, Hashable]) -> xr.DataArray:

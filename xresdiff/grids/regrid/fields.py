@@ -8,6 +8,7 @@ import xarray as xr
 
 from xresdiff.errors import InputError, raise_problems
 from xresdiff.grids.cells import corners
+from xresdiff.grids.cells.bounds import read_bounds
 from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.coords import Horizontal, find_horizontal
 from xresdiff.grids.regrid import weights
@@ -94,6 +95,7 @@ def onto(
         done = onto(ds, grid, method, skipna=skipna, na_thres=na_thres, reach=reach)
         return done["_regridded"].rename(obj.name)
     there, here = find_horizontal(grid), find_horizontal(obj)
+    obj = read_bounds(obj, here)
     source, target = _described(obj, here, method), _described(grid, there, method)
     if method not in NEAREST:
         obj = crop(obj, here, _mesh(source["lat"], source["lon"]), _outline(target))

@@ -105,11 +105,15 @@ def _extended(made: "csr_array", shape: tuple[int, int], reach: float) -> "csr_a
 
     covered = (made.sum(axis=1) >= LEAST_COVERED).reshape(shape)
     if not covered.any():
-        raise InputError("the input covers nothing of the grid that is wanted")
+        raise InputError(
+            "the input covers nothing of the grid that is wanted; take a grid within it: "
+            "xresdiff.target_grid(ds, spacing_km=...)"
+        )
     distance, nearest = distance_transform_edt(~covered, return_indices=True)
     if distance.max() > reach:
         raise InputError(
             f"the input leaves {(~covered).sum()} of {covered.size} cells of the grid uncovered, "
-            f"up to {distance.max():.0f} cells away from it; take a grid within the input"
+            f"up to {distance.max():.0f} cells away from it; take a grid within the input: "
+            "xresdiff.target_grid(ds, spacing_km=...)"
         )
     return made[np.ravel_multi_index(tuple(nearest), shape).ravel()]

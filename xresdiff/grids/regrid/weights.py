@@ -7,7 +7,6 @@ reads it too. Graphs carry keys: a process that meets one for the first time rea
 import os
 import tempfile
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError
+from xresdiff.errors import InputError, warn
 from xresdiff.options import cache_dir
 
 if TYPE_CHECKING:
@@ -80,10 +79,9 @@ def save(key: str, weights: "csr_array") -> None:
     try:
         _write(Path(key), weights)
     except OSError as error:
-        warnings.warn(
+        warn(
             f"the regridding weights cannot be kept in {Path(key).parent} ({error}), so that other "
-            "processes will lack them. Set XRESDIFF_CACHE to a folder that can be written",
-            stacklevel=2,
+            "processes will lack them. Set XRESDIFF_CACHE to a folder that can be written"
         )
 
 

@@ -48,19 +48,19 @@ def target_grid(
 ) -> xr.Dataset:
     """Make a grid: regular in latitude and longitude, in a projection, or where a Dataset is.
 
-    ================================== =========================================================
-    What is given                      What is made
-    ================================== =========================================================
-    `lat`, `lon`, `spacing_deg`        equal steps of latitude and longitude
-    `lat`, `lon`, `spacing_km`         the same, as wide as high at the middle latitude
+    ======================================= ====================================================
+    What is given                           What is made
+    ======================================= ====================================================
+    `lat`, `lon`, `spacing_deg`             equal steps of latitude and longitude
+    `lat`, `lon`, `spacing_km`              the same, as wide as high at the middle latitude
     `crs`, `center`, `shape`, `spacing_km`  a projection: so many cells around a place
     `crs`, `y_km`, `x_km`, `spacing_km`     a projection: a box in its plane
-    `crs`, `lat`, `lon`, `spacing_km`  a projection: all of a box of latitude and longitude
-    `like`                             the grid of a Dataset, without its data
-    `like`, `spacing_km`               its place, in its own projection if it has one
-    `like`, `spacing_deg`              its place, in equal steps of latitude and longitude
-    `like`, `crs`, `spacing_km`        its place, in a projection
-    ================================== =========================================================
+    `crs`, `lat`, `lon`, `spacing_km`       a projection: all of a box of latitude and longitude
+    `like`                                  the grid of a Dataset, without its data
+    `like`, `spacing_km`                    its place, in its own projection if it has one
+    `like`, `spacing_deg`                   its place, in equal steps of latitude and longitude
+    `like`, `crs`, `spacing_km`             its place, in a projection
+    ======================================= ====================================================
 
     A box holds as many whole cells as fit, from its south-western corner on: what is left over
     in the north and east, less than a cell, is left out. A box of latitude and longitude in a

@@ -211,6 +211,14 @@ def deaccumulate(da: xr.DataArray, dim: Hashable) -> xr.DataArray:
 
 def ways_to_say(da: xr.DataArray) -> str:
     """Say what a user can type to tell the interval of a variable."""
+    text = f"{da.attrs.get('description', '')} {da.attrs.get('long_name', '')}".lower()
+    times = [dim for dim in da.dims if str(dim).lower() in ("time", "xtime", "valid_time")]
+    if "accumulated" in text and times and steps.step_name(da) is None:
+        return (
+            f"it is called accumulated: if it grows along {times[0]!r}, take what fell between the "
+            f"times, ds = ds.assign({da.name}=ds[{da.name!r}].diff({times[0]!r}, label='upper')), "
+            'and then say how far apart they are: ds.resdiff.downscale(accumulation="1h")'
+        )
     since = f' (accumulation="{START}" if since the start of the forecast)'
     return (
         f'say over how long it was summed: ds.resdiff.downscale(accumulation="1h")'

@@ -1,14 +1,13 @@
 """Convert units by a table of the spellings that weather and climate data use, or refuse."""
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import xarray as xr
 
-from xresdiff.errors import UnitsError
+from xresdiff.errors import UnitsError, warn
 from xresdiff.grids.units import accumulations
 from xresdiff.grids.units.geopotential import geopotential_problem, line_to_type
 from xresdiff.grids.units.spellings import plain, unit
@@ -216,11 +215,10 @@ def convert(
     array([0., 1.])
     """
     conversion = _conversion(da, to_units, accumulation, bounds)
-    if _text(da.attrs, "units") in ABSENT:
-        warnings.warn(
+    if _units(da) in ABSENT:
+        warn(
             f"variable {da.name!r} has no units, {conversion.units!r} is assumed; say so: "
-            f"ds[{da.name!r}].attrs['units'] = {conversion.units!r}",
-            stacklevel=2,  # one place for all calls of a caller, so Python shows it once
+            f"ds[{da.name!r}].attrs['units'] = {conversion.units!r}"
         )
     return conversion(da)
 
@@ -232,7 +230,7 @@ def _conversion(
     bounds: xr.DataArray | None,
 ) -> _Conversion:
     """Find out how a variable converts, or raise that it does not."""
-    found = _text(da.attrs, "units")
+    found = _units(da)
     needed = to_units if isinstance(to_units, str) else to_units.units
     if found in ABSENT:
         return _Conversion(needed)
@@ -282,6 +280,15 @@ def _is_temperature(units: str) -> bool:
     return known is not None and known.quantities in ("temperature", "difference")
 
 
+def _units(da: xr.DataArray) -> str:
+    """Return the units of a variable, also those that end a long name: "rain rate [kg/m^2/s]"."""
+    told = _text(da.attrs, "units")
+    if told not in ABSENT:
+        return told
+    ending = re.search(r"\[([^\[\]]+)\]$", _text(da.attrs, "long_name"))
+    return ending[1] if ending and unit(ending[1]) else told
+
+
 def _text(attrs: Mapping[str, Any], name: str) -> str:
     """Return an attribute as text, empty if it is absent; zero is no text."""
     value = attrs.get(name)
@@ -307,7 +314,7 @@ def _by_pint(found: str, needed: str) -> tuple[float, float] | None:
         return None
     try:
         from cf_xarray.units import units
-    except ImportError:
+    except Exception:  # absent, or something else of its name
         return None
     found, needed = plain(found), plain(needed)
     try:

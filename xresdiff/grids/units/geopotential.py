@@ -128,9 +128,14 @@ def geopotential_problem(
 
 
 def line_to_type(
-    name: Hashable, found: Literal["height", "geopotential"], scale: float = 1.0
+    name: Hashable,
+    found: Literal["height", "geopotential"],
+    scale: float = 1.0,
+    *,
+    to: Hashable | None = None,
 ) -> str:
-    """Return the line that turns one into the other; `scale` is that of what is found."""
+    """Return the line that turns one into the other, as `to`; `scale` is that of what is found."""
     sign, units = ("*", "m2 s-2") if found == "height" else ("/", "m")
     in_base = "" if scale == 1.0 else f" * {scale:g}"
-    return f"ds[{name!r}] = (ds[{name!r}]{in_base} {sign} {G}).assign_attrs(units={units!r})"
+    given, wanted = f"ds[{name!r}]", f"ds[{(name if to is None else to)!r}]"
+    return f"{wanted} = ({given}{in_base} {sign} {G}).assign_attrs(units={units!r})"

@@ -1,0 +1,18 @@
+"""The lines of the documentation work as they stand."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", ["your-data.rst"])
+def test_the_lines_of_a_page_work(page):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    done = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=flags)
+    assert done.attempted > 10
+    assert done.failed == 0
