@@ -272,6 +272,7 @@ class Channel:
     name: str = "precip_rate"
     aliases: tuple[str, ...] = ("tprate", "mtpr")
     standard_name: str = "lwe_precipitation_rate"
+    cell_methods: str = ""
 
 
 def test_variables_match_by_name_then_alias_then_standard_name():
@@ -281,6 +282,14 @@ def test_variables_match_by_name_then_alias_then_standard_name():
         assert find_variable(ds, Channel()) == name
         ds = ds.drop_vars(name)
     assert find_variable(ds, Channel()) is None
+
+
+def test_the_largest_over_time_is_no_match_of_the_standard_name():
+    rain = {"standard_name": "lwe_precipitation_rate"}
+    ds = xr.Dataset({"most": ("x", [1.0], rain | {"cell_methods": "time: maximum"})})
+    assert find_variable(ds, Channel()) is None
+    assert find_variable(ds.assign(r=("x", [1.0], rain)), Channel()) == "r"
+    assert find_variable(ds.rename(most="mtpr"), Channel()) == "mtpr"
 
 
 def test_no_standard_name_matches_nothing():

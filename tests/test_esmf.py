@@ -14,7 +14,7 @@ import xarray as xr
 
 from xresdiff.errors import InputError
 from xresdiff.grids.esmf import import_xesmf, weights_by
-from xresdiff.grids.esmf.sphere import unit_vectors
+from xresdiff.grids.esmf.sphere import sphere_points
 
 FOLDER = Path(__file__).parents[2] / "shared" / "esmf-reference"
 FILES = sorted(FOLDER.glob("*.nc"))
@@ -122,7 +122,7 @@ def test_conservative_weights(path):
 @pytest.mark.parametrize("path", files(method="nearest"))
 def test_nearest_neighbours(path):
     case, found, needed = case_of(path), ours(path).tocoo(), theirs(path).tocoo()
-    source, target = (unit_vectors(*places(case, end)) for end in ("src", "dst"))
+    source, target = (sphere_points(*places(case, end)) for end in ("src", "dst"))
     distance = [
         np.linalg.norm(source[w.coords[1]] - target[w.coords[0]], axis=1)[np.argsort(w.coords[own])]
         for own in [int("d2s" in case.method)]

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from xresdiff.grids.esmf import quads
 from xresdiff.grids.esmf.bilinear import bilinear
 from xresdiff.grids.esmf.quads import NOWHERE, find_in_quads, invert, quads_of
-from xresdiff.grids.esmf.sphere import unit_vectors
+from xresdiff.grids.esmf.sphere import sphere_points
 
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 few = settings(max_examples=30, deadline=None)
 
 
 def rectilinear(lon, lat):
-    return unit_vectors(*np.meshgrid(lon, lat))
+    return sphere_points(*np.meshgrid(lon, lat))
 
 
 def everything(points):
@@ -149,7 +149,7 @@ def test_missing_coordinates_of_the_source_act_as_a_mask(rng):
 
 def test_missing_coordinates_of_targets_get_no_weights():
     points = rectilinear([0.0, 1], [0.0, 1])
-    places = unit_vectors(np.array([0.5, np.nan, 0.5]), np.array([0.5, 0.5, np.nan]))
+    places = sphere_points(np.array([0.5, np.nan, 0.5]), np.array([0.5, 0.5, np.nan]))
     np.testing.assert_array_equal(made(points, places).any(axis=1), [True, False, False])
 
 
@@ -165,14 +165,14 @@ def test_the_pole_is_the_mean_of_the_unmasked_points_around_it():
 
 def test_without_periodic_neither_the_seam_nor_the_pole_is_served():
     points = rectilinear(np.arange(0, 360, 30.0), [60.0, 80])
-    places = unit_vectors(np.array([345.0, 345, 15]), np.array([70.0, 85, 70]))
+    places = sphere_points(np.array([345.0, 345, 15]), np.array([70.0, 85, 70]))
     np.testing.assert_array_equal(made(points, places).any(axis=1), [False, False, True])
     np.testing.assert_allclose(made(points, places, periodic=True).sum(axis=1), 1)
 
 
 def test_rows_in_one_hemisphere_leave_the_other_alone():
     points = rectilinear(np.arange(0, 360, 30.0), [10.0, 45])
-    places = unit_vectors(np.array([40.0, 40, 40]), np.array([-5.0, 30, 80]))
+    places = sphere_points(np.array([40.0, 40, 40]), np.array([-5.0, 30, 80]))
     matrix = made(points, places, periodic=True)
     np.testing.assert_allclose(matrix.sum(axis=1), [0, 1, 1])
     assert not matrix[2, :12].any()  # the row at 45 N is the nearer
@@ -182,7 +182,7 @@ def test_a_target_a_little_outside_is_clipped_to_the_side():
     points = rectilinear([0.0, 1], [-1.0, 1])
     lon = np.array([-4e-8, -7e-8])
     np.testing.assert_allclose(
-        made(points, unit_vectors(lon, np.zeros(2))), [[0.5, 0, 0.5, 0], [0] * 4]
+        made(points, sphere_points(lon, np.zeros(2))), [[0.5, 0, 0.5, 0], [0] * 4]
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xresdiff.grids.esmf import import_xesmf, nearest
-from xresdiff.grids.esmf.sphere import unit_vectors
+from xresdiff.grids.esmf.sphere import sphere_points
 
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 few = settings(max_examples=40, deadline=None)
@@ -23,10 +23,10 @@ def squares(points, places):
 def test_every_distance_agrees(rng, ties):
     """On a regular grid, seen from half-way points, most neighbours are as near as another."""
     lon, lat = np.meshgrid(np.arange(0, 360, 30.0), np.arange(-90, 91, 15.0))
-    places = unit_vectors((lon + 15 * ties).ravel(), lat.ravel())
+    places = sphere_points((lon + 15 * ties).ravel(), lat.ravel())
     if not ties:
-        places = np.concatenate([places, unit_vectors(*rng.uniform(-90, 90, (2, 50)))])
-    points = unit_vectors(lon, lat).reshape(-1, 3)
+        places = np.concatenate([places, sphere_points(*rng.uniform(-90, 90, (2, 50)))])
+    points = sphere_points(lon, lat).reshape(-1, 3)
     points = points[rng.permutation(len(points))[: rng.integers(1, len(points))]]
     count = min(len(points), rng.integers(1, 9))
     index, square = nearest.nearest(points, places, count)

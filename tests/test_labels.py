@@ -198,3 +198,44 @@ def test_a_store_of_another_input_is_refused(coarse, toy, tmp_path, lazy):
     coarse.precip_rate[0, 0, 0] += 1
     with pytest.raises(StoreError, match="xresdiff_input"):
         write(coarse)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("init", [1960, 1961]), ("scenario", ["ssp126", "ssp585"]), ("lag", [0.5, 1.5])],
+)
+def test_starts_and_scenarios_tell_fields_apart_alone_and_together(coarse, toy, name, values):
+    still = coarse.isel(time=0)
+    both = xr.concat([still, still], name).assign_coords({name: values})
+    how = {"model": toy, "members": 1, "steps": 1, "precision": "float32"}
+    whole = downscale(both, **how).precip_rate
+    alone = [downscale(both.isel({name: i}), **how).precip_rate for i in (0, 1)]
+    for i in (0, 1):
+        np.testing.assert_allclose(alone[i], whole.isel({name: i}), rtol=1e-4, atol=1e-5)
+    assert float(abs(alone[0] - alone[1]).max()) > 1e-2
+
+
+def test_heights_and_maps_are_no_labels():
+    height = ((), 2.0, {"standard_name": "height", "positive": "up"})
+    surface = ((), 0.0, {"long_name": "original GRIB coordinate for key: level(surface)"})
+    crs = ((), 0, {"grid_mapping_name": "latitude_longitude"})
+    scalars = {"height": height, "surface": surface, "spatial": crs, "expver": "0001"}
+    ds = xr.Dataset(coords={"time": [0, 1], **scalars})
+    assert [label.dims for label in noise_labels(ds, ("time",))] == [("time",)]
+
+
+def test_dates_of_the_usual_calendars_are_those_of_numpy():
+    date = [np.datetime64("2024-07-01T06", "ns")]
+    plain = noise_labels(xr.Dataset(coords={"time": date}), ("time",))
+    for calendar in ("standard", "proleptic_gregorian"):
+        date = [cftime.datetime(2024, 7, 1, 6, calendar=calendar)]
+        dates = noise_labels(xr.Dataset(coords={"time": ("time", date)}), ("time",))
+        assert dates[0].values.tolist() == plain[0].values.tolist()
+
+
+@pytest.mark.parametrize(("values", "units"), [([6, 12], "hours"), ([0.25, 0.5], "days")])
+def test_steps_are_those_that_they_are_once_decoded(values, units):
+    hours = np.array([6, 12], "timedelta64[h]").astype("timedelta64[ns]")
+    decoded = xr.Dataset(coords={"step": hours})
+    numbers = xr.Dataset(coords={"step": ("step", values, {"units": units})})
+    assert texts(numbers, "step") == texts(decoded, "step")

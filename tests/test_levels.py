@@ -24,6 +24,7 @@ class Channel:
     level_Pa: float | None = None
     aliases: tuple[str, ...] = ("ta", "temperature")
     standard_name: str = "air_temperature"
+    cell_methods: str = ""
 
 
 def t(hPa, **changes):
@@ -139,6 +140,139 @@ def test_wind_at_ten_metres_is_not_at_ten_hectopascals(ds):
     assert find_channel(ds.rename(u10="u10hPa").drop_vars("h", errors="ignore"), t(10)) is None
     other = xr.Dataset({"u10": ((), 1.0, {"long_name": "U at 10 mb"})}, ds.coords)
     assert find_channel(other.drop_vars("h", errors="ignore"), u10) == Found("u10")
+
+
+@pytest.mark.parametrize("name", ["u10", "u100", "u200", "u_100", "v100"])
+def test_winds_that_may_be_at_so_many_metres_are_not_taken(name):
+    hPa = float(name.strip("uv_"))
+    wind = Channel(name[0], 100 * hPa, (), "eastward_wind")
+    ds = xr.Dataset({name: ((), 1.0, {"units": "m s-1", "long_name": "wind"})}, {"level": 500})
+    assert find_channel(ds, wind) is None
+    lacks, why = missing_levels(ds, [wind])
+    assert f"{wind.name!r} lacks the level {hPa:g} hPa" in lacks
+    assert f"{name!r} is not taken for {wind.name!r} at {hPa:g} hPa: nothing tells a" in why
+    ds = eval(why.partition("If not: ")[2], {"ds": ds})  # the line works
+    assert value(ds, wind) == 1
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        xr.Dataset({"u100": ((), 1.0, {"long_name": "U at 100 hPa"})}),
+        xr.Dataset({"u100": ((), 1.0, {"GRIB_typeOfLevel": "isobaricInhPa"})}),
+        xr.Dataset({"u100": ((), 1.0, {"pressure_level": 100})}),
+        xr.Dataset({"u100": 1.0}, {"plev": 10000.0}),
+        xr.Dataset({"u100": ("plev", [1.0])}, {"plev": [10000.0]}),
+        xr.Dataset({"u100hPa": 1.0}),
+    ],
+)
+def test_winds_of_which_something_tells_a_pressure_are_taken(ds):
+    assert value(ds, Channel("u", 1e4, (), "eastward_wind")) == 1
+
+
+def test_winds_between_those_levels_are_taken_by_their_name():
+    ds = xr.Dataset({"u150": 1.0, "t100": 2.0})
+    assert value(ds, Channel("u", 1.5e4, (), "eastward_wind")) == 1
+    assert value(ds, t(100)) == 2
+
+
+TOLD = {"standard_name": "air_temperature"}
+T2M = Channel("t2m", None, ("2t",))
+
+
+def at_height(value, name="height", name_of_variable="ta500m", **attrs):
+    return xr.Dataset({name_of_variable: ((), 5.0, TOLD)}, {name: ((), value, attrs)})
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        at_height(500.0, units="m"),
+        at_height(500.0),
+        at_height(0.5, units="km"),
+        at_height(100, "heightAboveGround"),
+        at_height(100.0, "altitude", units="m"),
+        at_height(21.0, "h", standard_name="height", units="m"),
+        at_height(500.0).expand_dims("height"),
+    ],
+)
+def test_what_is_high_above_is_not_near_the_surface(ds):
+    assert find_channel(ds, T2M) is None
+    (text,) = missing_levels(ds, [T2M])
+    assert re.search(r"'ta500m' is not taken for 't2m'.*: it is at a height of \d+ m\.", text)
+    renamed = eval(text.partition("meant: ")[2], {"ds": ds})  # the line works
+    assert find_channel(renamed, T2M) == Found("t2m")
+    assert find_channel(ds, Channel("t2m", None, ("ta500m",))) == Found("ta500m")
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        at_height(2.0, units="m"),
+        at_height(20.0, "heightAboveGround"),
+        at_height(500.0, units="1"),
+        at_height(500.0, "surface_altitude", standard_name="surface_altitude"),
+    ],
+)
+def test_what_is_near_the_surface_is_taken_by_its_standard_name(ds):
+    assert find_channel(ds, T2M) == Found("ta500m")
+
+
+def test_a_height_beside_says_nothing_of_rain():
+    rain = Channel("pr", None, (), "precipitation_flux")
+    ds = xr.Dataset({"odd": ((), 1.0, {"standard_name": "precipitation_flux"})}, {"height": 100.0})
+    assert find_channel(ds, rain) == Found("odd")
+
+
+def test_a_height_that_the_file_did_not_give_to_the_variable_says_nothing_of_it():
+    ds = at_height(100.0)
+    ds["ta500m"].encoding["coordinates"] = "lat lon"
+    assert find_channel(ds, T2M) == Found("ta500m")
+    ds["ta500m"].encoding["coordinates"] = "lat lon height"
+    assert find_channel(ds, T2M) is None
+
+
+def test_a_height_beside_says_nothing_of_pressure_levels():
+    ds = on_levels([850, 500], name="odd", variable=TOLD).assign_coords(height=100.0)
+    assert find_channel(ds, t(500)) == Found("odd", ("level", 1))
+
+
+EXTREMES = [
+    "time: maximum",
+    "area: mean time: minimum",
+    "time: maximum within days time: mean over days",
+    "time: range (interval: 1 hour)",
+    "time: area: standard_deviation",
+]
+
+
+@pytest.mark.parametrize("methods", EXTREMES)
+def test_extremes_over_time_are_not_taken_by_their_standard_name(methods):
+    ds = xr.Dataset({"tasx": ((), 5.0, TOLD | {"cell_methods": methods})})
+    assert find_channel(ds, T2M) is None
+    (text,) = missing_levels(ds, [T2M])
+    assert f"its cell methods are {methods!r}" in text
+    assert "ds.rename({'tasx': 't2m'})" in text
+    assert find_channel(ds.assign(odd=((), 1.0, TOLD)), T2M) == Found("odd")
+    one = on_levels([850], name="tasx", variable=ds.tasx.attrs)
+    assert find_channel(one, t(850)) is None
+    assert "its cell methods are" in missing_levels(one, [t(850)])[1]
+
+
+@pytest.mark.parametrize("methods", EXTREMES)
+def test_extremes_are_taken_for_channels_of_them(methods):
+    ds = xr.Dataset({"tasx": ((), 5.0, TOLD | {"cell_methods": methods})})
+    assert find_channel(ds, Channel("tx", None, (), cell_methods=methods)) == Found("tasx")
+    other = "time: minimum" if "maximum" in methods else "time: maximum"
+    assert find_channel(ds, Channel("tx", None, (), cell_methods=other)) is None
+
+
+@pytest.mark.parametrize(
+    "methods", ["time: mean", "area: maximum", "time: point (comment: time: maximum apart)", ""]
+)
+def test_other_methods_do_not_matter(methods):
+    ds = xr.Dataset({"odd": ((), 5.0, TOLD | {"cell_methods": methods})})
+    assert find_channel(ds, T2M) == Found("odd")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,14 @@ def test_usual_fill_values_are_known(coarse, draw, fill, dtype):
         draw(coarse)
 
 
+def test_values_among_others_are_no_fill_values(coarse, draw):
+    rng = np.random.default_rng(0)
+    around = (1e5 + 5e3 * rng.normal(size=coarse.precip_rate.shape)).astype("f4")
+    coarse["precip_rate"] = coarse.precip_rate.copy(data=around)
+    coarse.precip_rate[1, 2, 3] = 99999.0
+    assert bool(draw(coarse).precip_rate.notnull().all())
+
+
 def test_values_far_below_the_minimum_are_refused(coarse, draw):
     coarse.precip_rate[1, 2, 3] = -7.0
     with pytest.raises(InputError, match="below its minimum of 0 mm h-1, the first, -7") as error:

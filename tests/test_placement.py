@@ -12,6 +12,7 @@ from tests.helpers import raise_if_dask_computes
 from tests.toys import PRECIP_RATE, write_toy_model
 from xresdiff.downscale import downscale
 from xresdiff.engine.arguments import Arguments
+from xresdiff.engine.inputs import stacked
 from xresdiff.engine.request import check_request
 from xresdiff.errors import InputError
 from xresdiff.grids.coarsen import coarsen, unrefine
@@ -82,6 +83,21 @@ def test_sizes_need_not_be_multiples(era, draw):
         coarsen(whole.isel(inside), 4).precip_rate,
         rtol=1e-3,
     )
+
+
+@pytest.mark.filterwarnings("ignore:the spacing of the input")
+@pytest.mark.parametrize("rows", range(20, 29))
+def test_a_constant_stays_constant_to_the_last_row(era, draw, toy, rows):
+    flat = era * 0 + 1
+    flat.tp.attrs["units"] = "mm h-1"
+    area = target_grid(flat, spacing_km=4)
+    grid = area.isel(lat=slice(-rows, None), lon=slice(-rows, None))
+    means = draw(flat, grid=grid, stage="mean").precip_rate
+    last = rows // 4 * 4
+    whole = coarsen(means.isel(lat=slice(last), lon=slice(last)), 4)
+    np.testing.assert_allclose(whole, 1, rtol=1e-4)
+    blocks = stacked(flat, check_request(flat, toy, Arguments(grid=grid)), [], {})
+    np.testing.assert_allclose(blocks, 1, rtol=1e-6)
 
 
 def test_the_last_block_may_reach_beyond_the_input(era, draw):
@@ -173,6 +189,20 @@ def test_missing_values_are_regridded_around(era, draw):
     assert gaps[0] > gaps[1] > 0
 
 
+def test_missing_values_are_named_where_they_are(era, draw):
+    era.tp[1, 12, 16] = np.nan
+    message = refusal(draw, era)
+    assert "1 of " in message
+    assert "values of 'tp' are missing, the first at" in message
+    assert "time=2024-07-01T01:00:00, latitude=54.0, longitude=358.0" in message
+
+
+def test_missing_values_elsewhere_do_not_matter(era, draw):
+    era.tp[:, 0, 0] = np.nan
+    near = target_grid(crs="EPSG:27700", center=(52.0, 0.0), spacing_km=4, shape=(16, 16))
+    assert bool(draw(era, grid=near).precip_rate.notnull().all())
+
+
 def test_a_grid_beyond_the_input_is_refused(era, draw):
     grid = target_grid(lat=(50, 55), lon=(-9, 0), spacing_km=4)
     message = refusal(draw, era, grid=grid)
@@ -184,7 +214,7 @@ def test_corners_that_a_curvilinear_input_lacks_are_refused(era, draw):
     around = target_grid(
         crs="+proj=laea +lat_0=54 +lon_0=-2", center=(54, -2), spacing_km=18, shape=(26, 22)
     )
-    curved = regrid(era.isel(time=0), around).drop_vars(["y", "x", "crs"])
+    curved = regrid(era.isel(time=0), around).drop_vars(["y", "x", "crs"]).fillna(0)
     lat, lon = curved.lat, curved.lon
     turned = curved.assign_coords(
         lat=54 + (lat - 54) * 0.7 + (lon + 2) * 0.4, lon=-2 + (lon + 2) * 0.7 - (lat - 54) * 0.9

@@ -268,3 +268,89 @@ def test_results_survive_netcdf(tmp_path):
     moved.to_netcdf(tmp_path / "moved.nc")
     with xr.open_dataset(tmp_path / "moved.nc", decode_coords="all") as again:
         xr.testing.assert_allclose(again, moved)
+
+
+def test_bounds_of_the_target_come_along(tmp_path):
+    grid = target_grid(lat=(45, 50), lon=(0, 5), spacing_deg=1)
+    moved = regrid(europe(), grid)
+    xr.testing.assert_identical(moved.lat_bnds.variable, grid.lat_bnds.variable)
+    assert moved.lat.attrs["bounds"] == "lat_bnds"
+
+
+def test_attributes_of_the_old_grid_go():
+    ds = europe()
+    ds.t2m.attrs |= {"GRIB_Nx": 61, "GRIB_gridType": "regular_ll", "cell_measures": "area: a"}
+    ds.t2m.attrs |= {"GRIB_iDirectionIncrementInDegrees": 0.5, "GRIB_shortName": "2t"}
+    assert set(regrid(ds, LAMBERT).t2m.attrs) == {"units", "GRIB_shortName", "grid_mapping"}
+
+
+def test_disorder_is_refused_whatever_the_method():
+    for method in METHODS:
+        with pytest.raises(InputError, match=r"the input: .*'lat' neither rises nor falls.*sortby"):
+            regrid(europe().isel(lat=[0, 2, 1]), LAMBERT, method=method)
+
+
+def test_latitudes_that_are_none_are_refused():
+    lat, lon = np.meshgrid(np.linspace(40, 60, 9), np.linspace(0, 9, 8), indexing="ij")
+    lat[3, 4] = lon[3, 4] = 1e20
+    dims = ("j", "i")
+    ds = xr.Dataset({"t": (dims, lat * 0)}, {"lat": (dims, lat), "lon": (dims, lon)})
+    with pytest.raises(InputError, match=r"up to 1e\+20; .*ds\['lat'\].where") as told:
+        regrid(ds, LAMBERT)
+    line = str(told.value).rpartition(": ")[2]
+    mended = regrid(eval(line, {"ds": ds}), LAMBERT)
+    assert bool(mended.t.notnull().any())
+
+
+def test_both_grids_are_told_of_at_once():
+    with pytest.raises(InputError) as told:
+        regrid(xr.Dataset({"a": ("k", [1.0])}), xr.Dataset({"b": ("k", [1.0])}), method="cubic")
+    for part in ("the input: no horizontal", "the grid wanted: no horizontal", "method is 'cubic'"):
+        assert part in str(told.value)
+
+
+def test_other_things_of_the_same_name_are_refused():
+    ds = europe().rename(time="x").assign_coords(y=3.0)
+    with pytest.raises(InputError) as told:
+        regrid(ds, LAMBERT)
+    assert "ds.rename({'x': 'x_before'})" in str(told.value)
+    assert "ds.drop_vars(['y'])" in str(told.value)
+
+
+def test_what_runs_along_one_side_alone_is_left_out_with_a_warning():
+    ds = europe(zonal=europe().t2m.mean("lon"))
+    with pytest.warns(UserWarning, match="'zonal' run along one of") as caught:
+        moved = regrid(ds, LAMBERT)
+    assert "zonal" not in moved
+    assert caught[0].filename == __file__
+
+
+def test_nothing_to_regrid_is_refused():
+    with pytest.raises(InputError, match="no variable runs along"):
+        regrid(europe()[["count"]].assign_coords(europe().coords), LAMBERT)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "?"])
+def test_lazy_results_are_of_the_type_they_say(dtype):
+    lazy = regrid(europe().t2m.astype(dtype).chunk(), LAMBERT)
+    assert lazy.dtype == lazy.compute().dtype
+
+
+def test_packed_data_are_to_be_decoded():
+    ds = europe()
+    ds.t2m.attrs |= {"scale_factor": 0.01, "add_offset": 273.15}
+    with pytest.raises(InputError, match=r"scale_factor, add_offset.*ds = xr.decode_cf\(ds\)"):
+        regrid(ds, LAMBERT)
+
+
+def test_a_text_is_no_grid():
+    with pytest.raises(InputError, match="the grid wanted is 'EPSG:27700'; it is a Dataset"):
+        regrid(europe(), "EPSG:27700")
+
+
+def test_longitudes_out_of_turn_get_a_line_that_mends_them():
+    ds = europe().assign_coords(lon=europe().lon % 360).sortby("lon")
+    with pytest.raises(InputError, match="seen round the earth") as told:
+        regrid(ds, LAMBERT)
+    mended = eval(str(told.value).rpartition("sort it: ")[2], {"ds": ds})
+    np.testing.assert_allclose(regrid(mended, LAMBERT).t2m, regrid(europe(), LAMBERT).t2m)

@@ -1,5 +1,7 @@
 """Weights are kept under keys: in the process, on disk, whole or not at all."""
 
+import os
+
 import dask
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ def cache(tmp_path, monkeypatch):
 def forget(monkeypatch):
     """Start as a process that has loaded nothing."""
     monkeypatch.setattr(weights, "_LOADED", type(weights._LOADED)())
+    monkeypatch.setattr(weights, "_ONLY_HERE", {})
 
 
 GRID = {"lat": np.arange(3.0), "lon": np.arange(4.0)}
@@ -102,6 +105,21 @@ def test_a_folder_that_cannot_be_written_is_warned_of(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="Set XRESDIFF_CACHE to a folder that can be written"):
         weights.save(key, MATRIX)
     assert weights.load(key) is MATRIX
+
+
+def test_what_cannot_be_written_is_never_let_go(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XRESDIFF_CACHE", str(tmp_path / "file"))
+    keys = [weights.fingerprint(GRID, GRID, i) for i in range(2 * weights.KEPT)]
+    for key in keys:
+        with pytest.warns(UserWarning, match="cannot be kept"):
+            weights.save(key, MATRIX)
+    assert all(weights.load(key) is MATRIX for key in keys)
+
+
+def test_files_can_be_read_by_whom_the_user_allows(key, tmp_path):
+    (tmp_path / "other").write_text("")
+    assert os.stat(key).st_mode == os.stat(tmp_path / "other").st_mode
 
 
 def test_few_are_held(monkeypatch):

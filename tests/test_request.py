@@ -56,7 +56,7 @@ def test_an_amount_in_place_of_a_rate(coarse, toy):
     coarse.precip_rate.attrs["units"] = "mm"
     message = refusal(coarse, toy, UnitsError)
     assert "is an amount in 'mm', a rate in 'mm h-1' is needed" in message
-    assert 'ds.resdiff.downscale(accumulation="1h")' in message
+    assert 'ds.resdiff.downscale(accumulation="10min")' in message
 
 
 def test_units_that_are_not_told_are_assumed_with_a_warning(coarse, toy):
@@ -264,3 +264,35 @@ def test_stochastic_without_churn(coarse, toy):
     message = refusal(coarse, toy, sampler="stochastic")
     assert "type sampler=SamplerCard(name='stochastic'," in message
     assert "churn=10.0)" in message
+
+
+@pytest.mark.parametrize("attrs", [{"scale_factor": 0.1}, {"_FillValue": -9999}])
+def test_packed_data_are_to_be_decoded(coarse, toy, attrs):
+    packed = (coarse.precip_rate * 10).astype("i2").assign_attrs(units="mm h-1", **attrs)
+    ds = coarse.assign(precip_rate=packed)
+    message = refusal(ds, toy)
+    assert "is packed" in message
+    assert "ds = xr.decode_cf(ds)" in message
+    downscale(xr.decode_cf(ds), model=toy, members=1, steps=1)
+
+
+def test_names_of_times_are_not_proposed_for_rain(coarse, toy):
+    times = (("time", "y"), np.full((3, 6), "2024"))
+    ds = coarse.drop_vars("precip_rate").assign(Times=times)
+    assert "none of them in units of it" in refusal(ds, toy)
+
+
+def test_a_global_input_is_asked_for_a_region(toy):
+    lat, lon = np.arange(-89.9, 90, 0.25), np.arange(0, 360, 0.25)
+    rain = (
+        ("lat", "lon"),
+        np.broadcast_to(np.float32(1), (lat.size, lon.size)),
+        {"units": "mm h-1"},
+    )
+    message = refusal(xr.Dataset({"pr": rain}, {"lat": lat, "lon": lon}), toy)
+    assert "xresdiff.target_grid(lat=(50, 55), lon=(0, 8), spacing_km=4)" in message
+
+
+def test_a_reason_is_told_once(coarse, toy):
+    message = refusal(coarse, toy, accumulation="hourly")
+    assert message.count("hourly") == 1

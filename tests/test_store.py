@@ -247,3 +247,21 @@ def test_a_bar_tells_the_progress_on_standard_error(tmp_path, blocks, capsys):
     assert out == ""
     assert "writing ens.zarr" in err
     assert "3/3" in err
+
+
+def test_a_store_without_a_finished_block_is_begun_anew(tmp_path):
+    def field(value):
+        rain = xr.DataArray(np.full((2, 3, 4, 4), value), dims=("member", "time", "y", "x"))
+        return rain.chunk(time=1).to_dataset(name="rain")
+
+    def fail(block):
+        raise ValueError("values are missing")
+
+    broken = field(1.0).map(lambda da: da.copy(data=da.data.map_blocks(fail, dtype=da.dtype)))
+    with pytest.raises(ValueError, match="values are missing"):
+        to_zarr(broken, tmp_path / "a.zarr")
+    mended = field(2.0).assign_attrs(mended="yes")
+    to_zarr(mended, tmp_path / "a.zarr")
+    assert float(xr.open_zarr(tmp_path / "a.zarr").rain.min()) == 2
+    with pytest.raises(StoreError, match="holds another ensemble"):
+        to_zarr(field(3.0), tmp_path / "a.zarr")

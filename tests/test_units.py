@@ -211,7 +211,6 @@ def test_amounts_of_unknown_intervals_are_no_rates(found):
         convert(variable(found), "mm h-1")
     assert f"'tp' is an amount in '{found}', a rate in 'mm h-1' is needed" in str(error.value)
     assert 'ds.resdiff.downscale(accumulation="1h")' in str(error.value)
-    assert "ds['tp'].attrs['cell_methods'] = 'time: sum (interval: 1 hour)'" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +249,8 @@ def test_what_is_untrue_of_a_rate_goes():
         GRIB_stepType="accum",
         source="ERA5",
     )
+    hours = np.array(["2020-01-01T00", "2020-01-01T01"], "M8[ns]")
+    da = da.assign_coords(time=("x", hours, {"standard_name": "time"}))
     assert convert(da, "mm h-1").attrs == {
         "units": "mm h-1",
         "cell_methods": "area: mean time: mean realization: mean",

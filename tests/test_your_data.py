@@ -9,7 +9,7 @@ import xarray as xr
 from tests import datasets as made
 from tests.datasets import truth
 from tests.helpers import raise_if_dask_computes
-from tests.your_data import CASES, SMOOTHER, assert_layout, assert_true, lazily, run
+from tests.your_data import CASES, SINCE_START, SMOOTHER, assert_layout, assert_true, lazily, run
 from tests.your_models import CHANNELS, RAIN, models_in
 from xresdiff import downscale
 from xresdiff.errors import InputError
@@ -107,9 +107,10 @@ def test_metres_that_are_named_degrees_of_a_rotated_pole_are_metres(model_of):
 
 @pytest.mark.parametrize("method", [False, True])
 def test_warnings_point_at_the_line_of_the_user(method, model_of):
-    case = CASES["cfgrib, a forecast"]
+    case = CASES["cfgrib, a forecast that does not say since when"]
     ds = case.make()
     arguments = case.arguments(ds, model_of)
-    with pytest.warns(UserWarning, match=SMOOTHER) as caught:
+    with pytest.warns(UserWarning, match=f"{SMOOTHER}|{SINCE_START}") as caught:
         ds.resdiff.downscale(**arguments) if method else downscale(ds, **arguments)
+    assert len(caught) == 2
     assert {warned.filename for warned in caught} == {__file__}

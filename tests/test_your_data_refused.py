@@ -12,6 +12,7 @@ import xarray as xr
 import xresdiff
 from tests import datasets as made
 from tests.your_data import (
+    SINCE_START,
     SMOOTHER,
     Case,
     assert_layout,
@@ -212,7 +213,11 @@ REFUSALS = {
         ("skipna=True",),
     ),
     "E-OBS without an interval": Refusal(
-        made.e_obs, ("variable 'rr' is an amount in 'mm'",), (AMOUNT,), grid=km4, units=True
+        made.e_obs,
+        ("variable 'rr' is an amount in 'mm'",),
+        (AMOUNT.replace("1h", "24h"),),
+        grid=km4,
+        units=True,
     ),
     "IMERG as it is": Refusal(made.imerg, ("the spacing of the grid is 11.1 x 7.07 km",), (LINE4,)),
     "ICON": Refusal(made.icon, ("'clat' and 'clon' run along 'ncells' alone", *POINTS)),
@@ -272,7 +277,7 @@ REFUSALS = {
         ("at step=0 nothing was summed yet, so there is no rate",),
         ("ds.isel(step=slice(1, None))",),
         grid=km4,
-        then=Case(from_step_zero, "member step", grid=km4, warns=SMOOTHER),
+        then=Case(from_step_zero, "member step", grid=km4, warns=(SMOOTHER, SINCE_START)),
         units=True,
     ),
     "a grid beyond the input": Refusal(

@@ -159,8 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("coarse", type=Path, metavar="IN", help="netCDF file or zarr folder")
     made.add_argument("out", type=Path, metavar="OUT", help="zarr folder")
     made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
-    made.add_argument("--grid", type=Path, metavar="FILE", help="a file on the fine grid wanted")
-    made.add_argument("--spacing-km", type=float, help="or its spacing, over the place of IN")
+    wanted = made.add_mutually_exclusive_group()
+    wanted.add_argument("--grid", type=Path, metavar="FILE", help="a file on the fine grid wanted")
+    wanted.add_argument("--spacing-km", type=float, help="or its spacing, over the place of IN")
     made.add_argument("--crs", help="and its projection, such as EPSG:27700")
     made.add_argument("--accumulation", help="time in which an amount fell, such as 1h")
     made.add_argument(

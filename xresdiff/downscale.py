@@ -85,7 +85,7 @@ def downscale(
         "conservative" for fluxes and precipitation, "bilinear" for states.
     accumulation : str, optional
         The time in which an amount fell, such as "1h", where a rate is needed and no attribute
-        tells.
+        tells; "start" for amounts that grow along the steps of a forecast.
     skipna : bool, default False
         Accept missing values: they are regridded around, what remains is filled with its nearest
         neighbour for the networks, and the fine pixels of a missing cell are missing in the
@@ -140,7 +140,8 @@ def downscale(
         na_thres=na_thres,
     )
     request = check_request(ds, open_model(model), arguments)
-    coarse, labels = stacked(ds, request, chunks or {}), noise_labels(ds, request.loop)
+    labels = noise_labels(ds, request.loop)
+    coarse = stacked(ds, request, labels, chunks or {})
     if coarse.chunks is None:
         labels = [label.compute() for label in labels]
     else:

@@ -48,7 +48,8 @@ def to_zarr(ens: xr.Dataset, path: str | os.PathLike[str], *, resume: bool = Tru
     ------
     StoreError
         If `path` cannot be written, or holds something else, or another ensemble: one of other
-        attributes, coordinates, names, dimensions or types. Nothing of it is touched.
+        attributes, coordinates, names, dimensions or types. Nothing of it is touched, unless not
+        one block of it was finished: then it is begun anew.
         Also if writing fails half-way; what is finished stays.
 
     Notes
@@ -73,7 +74,10 @@ def to_zarr(ens: xr.Dataset, path: str | os.PathLike[str], *, resume: bool = Tru
     if found and not resume:
         raise StoreError(f"{folder} is there already; to go on with it, type resume=True")
     if found and found.fingerprint != fingerprint:
-        raise StoreError(_mismatch(ens, folder))
+        if found.done or not found.chunks:
+            raise StoreError(_mismatch(ens, folder))
+        shutil.rmtree(folder)  # of a try that failed before its first block
+        found = None
     manifest = found or _Manifest(fingerprint, _chunks(ens[streamed], steps))
     ens = _rechunk(ens, streamed, manifest.chunks)
     if not found:

@@ -19,7 +19,7 @@ from xresdiff.errors import InputError, raise_problems
 from xresdiff.grids import coords, units
 from xresdiff.grids.coords import levels
 from xresdiff.grids.target import refine
-from xresdiff.grids.units.accumulations import bounds_of
+from xresdiff.grids.units.accumulations import time_bounds_of
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
 from xresdiff.models.package import Model, open_model
 
@@ -200,7 +200,7 @@ def _fields(ds: xr.Dataset, channels: tuple[Channel, ...]) -> xr.DataArray:
         have = ", ".join(map(repr, ds.data_vars)) or "no variables"
         raise InputError(f"there is no {', '.join(missing)}; it has {have}")
     arrays = [
-        units.convert(levels.take(ds, one), channel, bounds=bounds_of(ds, one.name))
+        units.convert(levels.take(ds, one), channel, bounds=time_bounds_of(ds, one.name))
         .astype(np.float32)
         .reset_coords(drop=True)
         for channel, one in found.items()

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import UnitsError
+from xresdiff.grids.esmf import weights_by
+from xresdiff.grids.regrid.fields import share_problems
 from xresdiff.grids.regrid.make_weights import Method
 from xresdiff.grids.units.accumulations import START, hours_of
 from xresdiff.models.card import ModelCard, SamplerCard
@@ -105,8 +107,12 @@ class Arguments:
                 hours_of(self.accumulation)
             except UnitsError as error:
                 yield str(error)
-        if not 0 <= self.na_thres <= 1:
-            yield f"na_thres is {self.na_thres!r}; it is a share between 0 and 1"
+        if self.regridding == "patch" and "stand-in" in weights_by():
+            yield (
+                "regridding is 'patch', which needs ESMPy: conda install -c conda-forge esmpy; or "
+                "type regridding='bilinear'"
+            )
+        yield from share_problems(self.na_thres)
 
     def chunk_problems(self, dims: tuple[Hashable, ...]) -> Iterable[str]:
         """Say what chunks the result, which has `dims` beside y and x, cannot have."""

@@ -1,17 +1,19 @@
 """Find the variable of every channel in an input; say which are missing or in unlike units."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 import xarray as xr
 
 from xresdiff.errors import InputError, UnitsError
 from xresdiff.grids import units
 from xresdiff.grids.coords import levels
-from xresdiff.grids.units.accumulations import bounds_of
+from xresdiff.grids.coords.criteria import bounds_names
+from xresdiff.grids.units.accumulations import time_bounds_of
 from xresdiff.grids.units.geopotential import line_to_type
+from xresdiff.grids.units.packing import packed_problem
 from xresdiff.models.card import Channel, ModelCard
 
-__all__ = ["find_channels"]
+__all__ = ["alone", "find_channels"]
 
 HEIGHTS = ("gh", "zg", "hgt", "HGT", "geopotential_height")  # as files call geopotential height
 
@@ -47,13 +49,24 @@ def find_channels(
             missing += _missing(ds, channel)
             continue
         found.append(one)
-        bounds = bounds_of(ds, one.name)
+        packed = packed_problem(ds[one.name])
+        if packed:
+            missing.append(packed)
+            continue
+        bounds = time_bounds_of(ds, one.name)
         try:
             units.check(ds[one.name], channel, accumulation=accumulation, bounds=bounds)
         except UnitsError as error:
             unlike.append(str(error))
     missing += levels.missing_levels(ds, card.inputs)
     return tuple(found), list(dict.fromkeys(missing)), list(dict.fromkeys(unlike))
+
+
+def alone(ds: xr.Dataset, variables: Iterable[Hashable]) -> xr.Dataset:
+    """Leave out all fields but the named ones, which may be on other grids; all if none is."""
+    wanted = set(variables)
+    others = [name for name, da in ds.data_vars.items() if name not in wanted and da.ndim > 1]
+    return ds.drop_vars(set(others) - bounds_names(ds)) if wanted else ds
 
 
 def _missing(ds: xr.Dataset, channel: Channel) -> Iterator[str]:
@@ -84,7 +97,9 @@ def _absent(ds: xr.Dataset, channel: Channel) -> str:
 
 
 def _may_be(da: xr.DataArray, channel: Channel) -> bool:
-    """Tell whether a variable is in units of a channel, or might be: amounts and rates differ."""
+    """Tell whether fields are in units of a channel, or might be: amounts and rates differ."""
+    if da.ndim < 2 or da.dtype.kind not in "iuf":
+        return False
     try:
         units.check(da, channel, accumulation="1h")
     except UnitsError:

@@ -6,19 +6,25 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.engine.blocks import CHANNEL
+from xresdiff.engine.channels import alone
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
 from xresdiff.grids import units
-from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.coords import Horizontal, find_horizontal
 from xresdiff.grids.coords.levels import take
-from xresdiff.grids.regrid import onto
-from xresdiff.grids.units.accumulations import bounds_of
+from xresdiff.grids.regrid import cropped, onto
+from xresdiff.grids.units.accumulations import time_bounds_of
 
 __all__ = ["stacked"]
 
 
-def stacked(ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int]) -> xr.DataArray:
+def stacked(
+    ds: xr.Dataset,
+    request: Request,
+    labels: list[xr.DataArray],
+    chunks: Mapping[Hashable, int],
+) -> xr.DataArray:
     """Return the inputs of the networks, lazily if they are lazy.
 
     Parameters
@@ -27,6 +33,8 @@ def stacked(ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int]) ->
         What the request was made for.
     request : Request
         From :func:`~xresdiff.engine.request.check_request`.
+    labels : list of xarray.DataArray
+        What tells the fields apart, to name where values are missing.
     chunks : mapping of dimension to int
         Chunks of a lazy result; one of each dimension that is not named, whole fields.
 
@@ -35,37 +43,54 @@ def stacked(ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int]) ->
     xarray.DataArray, (..., channel, y, x)
         In float32 and the units of the channels.
     """
-    fields = [_field(ds, request, i, chunks) for i in range(len(request.found))]
+    grid = request.given
+    if request.placement.coarse is not None:
+        ds = _near(alone(ds, request.variables), request)
+        grid = find_horizontal(ds)
+    fields = [_field(ds, request, i, labels, chunks, grid) for i in range(len(request.found))]
     bare = [xr.DataArray(da.data, dims=da.dims) for da in fields]
     if request.placement.coarse is not None:
-        bare = _regridded(bare, ds, request)
+        bare = _regridded(bare, _frame(ds, grid), request)
     joined = xr.concat(xr.broadcast(*bare), CHANNEL)
     joined = joined.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
     return joined if joined.chunks is None else joined.chunk({CHANNEL: -1})
 
 
+def _near(ds: xr.Dataset, request: Request) -> xr.Dataset:
+    """Cut the input to what the coarse grid needs, so that what lies elsewhere does not matter."""
+    coarse = request.placement.coarse
+    assert coarse is not None
+    widest = next((m for m in request.methods if m.startswith("conservative")), request.methods[0])
+    return cropped(ds, request.given, coarse, request.placement.horizontal, widest)
+
+
 def _field(
-    ds: xr.Dataset, request: Request, place: int, chunks: Mapping[Hashable, int]
+    ds: xr.Dataset,
+    request: Request,
+    place: int,
+    labels: list[xr.DataArray],
+    chunks: Mapping[Hashable, int],
+    grid: Horizontal,
 ) -> xr.DataArray:
     """Return one channel on the input's grid, in the channel's units."""
-    found, grid = request.found[place], request.given
+    found = request.found[place]
     da = take(ds, found)
     if da.chunks is not None:
-        sizes = {dim: -1 if dim in grid.dims else chunks.get(dim, 1) for dim in da.dims}
-        da = da.chunk(sizes)
+        da = da.chunk({dim: -1 if dim in grid.dims else chunks.get(dim, 1) for dim in da.dims})
     converted = units.convert(
-        decoded(da, grid),
+        decoded(da, labels, request, grid),
         request.card.inputs[place],
         accumulation=request.arguments.accumulation,
-        bounds=bounds_of(ds, found.name),
+        bounds=time_bounds_of(ds, found.name),
     )
     return converted.astype(np.float32)
 
 
-def _regridded(fields: list[xr.DataArray], ds: xr.Dataset, request: Request) -> list[xr.DataArray]:
+def _regridded(
+    fields: list[xr.DataArray], frame: xr.Dataset, request: Request
+) -> list[xr.DataArray]:
     """Move the fields onto the grid of the networks, those of one method together."""
     assert request.placement.coarse is not None
-    frame = _frame(ds, request.given)
     done: dict[int, xr.DataArray] = {}
     for method in dict.fromkeys(request.methods):
         places = [i for i, own in enumerate(request.methods) if own == method]

@@ -14,7 +14,7 @@ from dask.base import tokenize
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
-from xresdiff.grids.coords.criteria import role_candidates
+from xresdiff.grids.coords.criteria import RoleName, role_candidates
 from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]
@@ -27,16 +27,26 @@ _PRESSURE = {
     "positive": "down",
     "axis": "Z",
 }
+# Of units of time, without the s of many, in lower case.
+SECONDS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "h": 3600}
+SECONDS |= {"day": 86400, "d": 86400}
+
+_TOLD: tuple[RoleName, ...] = ("time", "reference_time", "lead_time", "realization")
+
+# Scalar coordinates that say at which height fields are, on which map, or in which version.
+_FIXED = frozenset({"height", "depth", "altitude", "surface", "heightAboveGround", "expver", "crs"})
+_FIXED_ATTRS = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "positive"})
+
 _SAMPLE = {"long_name": "generated sample of each realization", "units": "1"}
 
 
 def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArray]:
     """Return what tells the fields of a Dataset apart: texts along some of the dimensions `loop`.
 
-    One array for each indexed coordinate of these dimensions, and for each other one of times,
-    steps or realizations, lazy if that is; for a dimension without a coordinate, its places. It
-    does not matter whether a coordinate runs along a dimension or stands alone, so
-    ``ds.isel(time=0)`` is the time that it was.
+    One array for each indexed coordinate of these dimensions, for each other one of times, starts,
+    steps or realizations, lazy if that is, and for each scalar one that is no height or map; for
+    a dimension without a coordinate, its places. It does not matter whether a coordinate runs
+    along a dimension or stands alone, so ``ds.isel(time=0)`` is the time that it was.
 
     Examples
     --------
@@ -49,12 +59,12 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
         for dim in loop
         if dim not in ds.coords
     ]
-    told = {*role_candidates(ds, "lead_time"), *role_candidates(ds, "realization")}
+    told = {name for role in _TOLD for name in role_candidates(ds, role)}
     return places + [
         xr.DataArray(
             xr.apply_ufunc(
                 _texts,
-                coord.variable.to_base_variable(),
+                _times_of_steps(coord).variable.to_base_variable(),
                 kwargs={"name": name},
                 dask="parallelized",
                 output_dtypes=[np.str_],
@@ -63,6 +73,14 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
         for name, coord in ds.coords.items()
         if set(coord.dims) <= set(loop) and (name in told or _tells_apart(ds, name))
     ]
+
+
+def _times_of_steps(coord: xr.DataArray) -> xr.DataArray:
+    """Return lead times that are numbers, in hours say, as the durations that they are."""
+    seconds = SECONDS.get(str(coord.attrs.get("units", "")).strip().lower().rstrip("s"))
+    if seconds is None or coord.dtype.kind not in "iuf":
+        return coord
+    return (coord * (seconds * 10**9)).round().astype("timedelta64[ns]")
 
 
 def _texts(values: np.ndarray, *, name: Hashable) -> np.ndarray:
@@ -76,10 +94,25 @@ def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
         return len(ds.xindexes.get_all_coords(name)) == 1  # or its levels tell
     if name in {*ds.dims, *ds.xindexes}:
         return True
+    if not coord.dims and coord.dtype.kind in "iufUSb":  # a place along a dimension, once
+        return not _is_fixed(ds, name)
     if coord.dtype.kind != "O":
         return coord.dtype.kind in "mM"
     first = coord.isel(dict.fromkeys(coord.dims, 0)).values[()]
     return hasattr(first, "calendar")  # of cftime
+
+
+def _is_fixed(ds: xr.Dataset, name: Hashable) -> bool:
+    """Tell whether a scalar coordinate describes fields, and tells none from another."""
+    attrs = ds[name].attrs
+    return bool(
+        name in _FIXED
+        or _FIXED_ATTRS & set(attrs)
+        or attrs.get("axis") == "Z"
+        or attrs.get("standard_name") in _FIXED
+        or "key: level" in str(attrs.get("long_name", ""))  # of GRIB
+        or name in role_candidates(ds, "pressure")
+    )
 
 
 def labelled(result: xr.DataArray, ds: xr.Dataset, request: Request, stage: str) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """Missing values and fill values: refused with their place named, or filled and masked again."""
 
+import re
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -16,57 +17,83 @@ from xresdiff.models.card import Channel
 __all__ = ["checked", "decoded", "filled", "masked"]
 
 # Values that stand for missing ones in files, where no attribute says so: those of netCDF, of old
-# climate archives and of many programs. Everything beyond LARGEST is taken for one.
+# climate archives and of many programs. They count where they lie far from all other values.
 FILL_VALUES = (-9999.0, -9999.9, -999.0, -999.9, -32768.0, -32767.0, -99999.0, 99999.0, 999999.0)
-LARGEST = 1e15
-
+LARGEST = 1e15  # nothing that is measured on Earth is more than this, in any units
 
 ROUNDING = 1e-3  # values that are less than this below a minimum count as the minimum
 
 
-def decoded(da: xr.DataArray, grid: Horizontal) -> xr.DataArray:
-    """Refuse values that look like fill values, lazily; make infinite ones missing."""
+def decoded(
+    da: xr.DataArray, labels: list[xr.DataArray], request: Request, grid: Horizontal
+) -> xr.DataArray:
+    """Refuse fill values and, if told, missing values of a variable, lazily.
+
+    The first place is named: at once, or when a lazy input is computed. Infinite values count as
+    missing.
+    """
     core = list(grid.dims)
-    return xr.apply_ufunc(
+    own = [label for label in labels if set(label.dims) <= set(da.dims)]
+    if da.chunks is not None:
+        own = [label.chunk({dim: da.chunksizes[dim] for dim in label.dims}) for label in own]
+    return _mapped(
         decode_block,
-        da,
-        input_core_dims=[core],
-        output_core_dims=[core],
-        kwargs={
-            "name": da.name,
-            "rows": _places(grid.y_coord, grid.dims[0]),
-            "columns": _places(grid.x_coord, grid.dims[1]),
-        },
-        dask="parallelized",
-        output_dtypes=[da.dtype if da.dtype.kind == "f" else np.float64],
-        keep_attrs=True,
-    )
+        [da, *own],
+        [core, *([] for _ in own)],
+        core,
+        dtype=da.dtype if da.dtype.kind == "f" else np.float64,
+        what=f"cannot downscale with {request.model.name}",
+        name=da.name,
+        rows=_places(grid.y_coord, grid.dims[0]),
+        columns=_places(grid.x_coord, grid.dims[1]),
+        skipna=request.arguments.skipna,
+    ).assign_attrs(da.attrs)
 
 
 def decode_block(
-    values: np.ndarray, *, name: Hashable, rows: list[str], columns: list[str]
+    values: np.ndarray,
+    *labels: np.ndarray,
+    what: str,
+    name: Hashable,
+    rows: list[str],
+    columns: list[str],
+    skipna: bool,
 ) -> np.ndarray:
-    """Return ``(..., y, x)`` with NaN for the infinite; refuse values that are fill values."""
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    fills = np.isin(values, np.array(FILL_VALUES, values.dtype)) | (abs(values) > LARGEST)
-    if (finite & fills).any():
-        first = values[finite & fills][0].item()
+    """Return ``(..., y, x)`` with NaN for what is missing."""
+    values = values if values.dtype.kind == "f" else values.astype(np.float64)
+    fills, missing = _fills(values), ~np.isfinite(values)
+    if fills.any():
+        first = values[fills][0].item()
         raise InputError(
-            f"cannot downscale: {(finite & fills).sum()} of {values.size} values of {name!r} look "
-            f"like a fill value that was not decoded, {first:g}, the first at "
-            f"{_first(finite & fills, (), rows, columns)}; make it missing, "
+            f"{what}: {fills.sum()} of {values.size} values of {name!r} look like a fill value "
+            f"that was not decoded, {first:g}, the first at "
+            f"{_first(fills, labels, rows, columns)}; make it missing, "
             f"ds[{name!r}].where(ds[{name!r}] != {first!r}), and type skipna=True"
         )
-    return values if finite.all() else np.where(finite, values, np.nan).astype(values.dtype)
+    if missing.any() and not skipna:
+        raise InputError(
+            f"{what}: {missing.sum()} of {values.size} values of {name!r} are missing, the first "
+            f"at {_first(missing, labels, rows, columns)}. Fill them, or leave their places "
+            "missing in the result: downscale(..., skipna=True)"
+        )
+    return np.where(missing, np.nan, values).astype(values.dtype) if missing.any() else values
+
+
+def _fills(values: np.ndarray) -> np.ndarray:
+    """Tell which values stand for missing ones."""
+    finite = np.isfinite(values)
+    huge = finite & (np.abs(values) > LARGEST)
+    known = finite & np.isin(values, np.array(FILL_VALUES, values.dtype))
+    rest = values[finite & ~huge & ~known]
+    if not known.any() or not rest.size:
+        return huge | known
+    low, high = float(rest.min()), float(rest.max())
+    span = high - low
+    return huge | (known & ((values < low - span) | (values > high + span)))
 
 
 def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) -> xr.DataArray:
-    """Bring values into the bounds of the channels; refuse fill values and, if told, missing ones.
-
-    The first place is named: at once, or when a lazy input is computed.
-    """
+    """Bring values into the bounds of the channels, lazily; refuse those far beyond."""
     grid = request.horizontal
     core = [CHANNEL, *grid.dims]
     return _mapped(
@@ -79,7 +106,6 @@ def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) 
         names=tuple(found.name for found in request.found),
         rows=_places(grid.y_coord, grid.dims[0]),
         columns=_places(grid.x_coord, grid.dims[1]),
-        skipna=request.arguments.skipna,
     )
 
 
@@ -91,13 +117,12 @@ def check_block(
     names: tuple[Hashable, ...],
     rows: list[str],
     columns: list[str],
-    skipna: bool,
 ) -> np.ndarray:
-    """Return ``(..., channel, y, x)`` within its bounds; NaN where it is missing."""
-    result = np.where(np.isfinite(coarse), coarse, np.float32(np.nan))
+    """Return ``(..., channel, y, x)`` within its bounds."""
+    result = coarse.copy()
     for i, (channel, name) in enumerate(zip(channels, names, strict=True)):
         values = result[..., i, :, :]
-        for bad, told in _objections(values, channel, name, skipna):
+        for bad, told in _objections(values, channel, name):
             count = f"{bad.sum()} of {values.size} values of {channel.label!r}"
             place = _first(bad, labels, rows, columns)
             raise InputError(f"{what}: {count} {told.replace('{place}', place)}")
@@ -107,23 +132,16 @@ def check_block(
 
 
 def _objections(
-    values: np.ndarray, channel: Channel, name: Hashable, skipna: bool
+    values: np.ndarray, channel: Channel, name: Hashable
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Yield where values cannot be right, and why, with room for the first place."""
-    missing = np.isnan(values)
-    if missing.any() and not skipna:
-        yield (
-            missing,
-            "are missing, the first at {place}. Fill them, or leave their places missing in the "
-            "result: downscale(..., skipna=True)",
-        )
     unlikely = None
     if channel.level_Pa is not None:
         unlikely = geopotential_problem(
             values, units=channel.units, level_Pa=channel.level_Pa, name=name
         )
     if unlikely:
-        yield ~missing, f"cannot be right, the first at {{place}}: {unlikely}"
+        yield ~np.isnan(values), f"cannot be right, the first at {{place}}: {unlikely}"
     least = channel.minimum
     low = values < (-np.inf if least is None else least - ROUNDING)
     if low.any():
@@ -140,8 +158,14 @@ def _first(
 ) -> str:
     """Name the place of the first that is true of ``(..., y, x)``."""
     *field, row, column = np.unravel_index(bad.argmax(), bad.shape)
-    where = [str(np.broadcast_to(label, bad.shape[:-2])[tuple(field)]) for label in labels]
+    where = [_told(str(np.broadcast_to(label, bad.shape[:-2])[tuple(field)])) for label in labels]
     return ", ".join([*where, rows[row], columns[column]])
+
+
+def _told(label: str) -> str:
+    """Write a label as a user would: durations in hours."""
+    duration = re.fullmatch(r"(.*=)(-?\d+) ns", label)
+    return f"{duration[1]}{int(duration[2]) / 3.6e12:g} h" if duration else label
 
 
 def _places(coord: xr.DataArray, dim: Hashable) -> list[str]:
@@ -191,6 +215,8 @@ def _mapped(
     arrays: list[xr.DataArray],
     inner: list[list[Any]],
     outer: list[Any],
+    *,
+    dtype: Any = np.float32,
     **kwargs: Any,
 ) -> xr.DataArray:
     """Map a function of blocks over all but the inner dimensions of each array, lazily."""
@@ -201,5 +227,5 @@ def _mapped(
         output_core_dims=[outer],
         kwargs=kwargs,
         dask="parallelized",
-        output_dtypes=[np.float32],
+        output_dtypes=[dtype],
     )

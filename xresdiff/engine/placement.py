@@ -17,6 +17,7 @@ from xresdiff.models.card import ModelCard, RefineTarget
 
 __all__ = ["Placement", "place"]
 
+MOST_CELLS = 2.5e7  # of a fine grid that is proposed unasked
 COARSEST = 2.0  # times the largest spacing of a model: inputs of coarser cells are refused
 
 
@@ -98,9 +99,9 @@ def _at_home(
         uneven = coords.check_uniform(given)
         if uneven or not _fits(spacing, card.target):
             found = uneven or [f"the spacing of the grid is {_by(spacing)} km; {_range(card)}"]
-            return None, [
-                f"{problem}. Say which grid is wanted: {_line(card)}" for problem in found
-            ]
+            area_km2 = np.prod([ds.sizes[dim] for dim in given.dims]) * np.prod(spacing)
+            line = _line(card, float(area_km2))
+            return None, [f"{problem}. Say which grid is wanted: {line}" for problem in found]
         fine = target.refine(ds, card.target.factor)
     except InputError as error:
         return None, [str(error)]
@@ -202,11 +203,12 @@ def _uncovered(
     ]
 
 
-def _line(card: ModelCard) -> str:
-    """Return the line to type for a grid that suits the model."""
+def _line(card: ModelCard, area_km2: float = 0.0) -> str:
+    """Return the line to type for a grid that suits the model, of a part of large areas."""
     assert isinstance(card.target, RefineTarget)  # checked
     spacing_km = card.target.spacing_km / card.target.factor
-    return f"ds.resdiff.downscale(grid=xresdiff.target_grid(ds, spacing_km={spacing_km:g}))"
+    where = "ds" if area_km2 < MOST_CELLS * spacing_km**2 else "lat=(50, 55), lon=(0, 8)"
+    return f"ds.resdiff.downscale(grid=xresdiff.target_grid({where}, spacing_km={spacing_km:g}))"
 
 
 def _range(card: ModelCard) -> str:

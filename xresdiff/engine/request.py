@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import xarray as xr
 
 from xresdiff.engine.arguments import Arguments, Settings
-from xresdiff.engine.channels import find_channels
+from xresdiff.engine.channels import alone, find_channels
 from xresdiff.engine.placement import Placement, place
 from xresdiff.errors import InputError, UnitsError, raise_problems
 from xresdiff.grids import coords
 from xresdiff.grids.coords import levels
-from xresdiff.grids.coords.criteria import bounds_of as bounds_names
 from xresdiff.models.card import ModelCard, RefineTarget
 from xresdiff.models.package import Model
 
@@ -75,7 +74,7 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     variables = [each.name for each in found]
     asked = list(arguments.problems(model.card))
     grid = None if any(told.startswith("grid is") for told in asked) else arguments.grid
-    given, placement, misfits = place(_alone(ds, variables), model.card, variables, grid)
+    given, placement, misfits = place(alone(ds, variables), model.card, variables, grid)
     dims = _dims(ds, found)
     loop = tuple(dim for dim in dims if given is None or dim not in given.dims)
     member = _free_name(ds, loop)
@@ -89,7 +88,7 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     if member in ds.dims:
         others.append(f"{member!r} is taken, and 'member' too: ds.rename({{{member!r}: 'draw'}})")
     raise_problems(
-        others + unlike,
+        list(dict.fromkeys(others + unlike)),
         what=f"downscale with {model.name}",
         error=InputError if others else UnitsError,
     )
@@ -97,12 +96,6 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     assert placement is not None
     settings = arguments.settings(model.card)
     return Request(model, given, placement, found, loop, member, arguments, settings)
-
-
-def _alone(ds: xr.Dataset, variables: list[Hashable]) -> xr.Dataset:
-    """Leave out the other fields, which may be on other grids; keep what describes grids."""
-    others = [name for name, da in ds.data_vars.items() if name not in variables and da.ndim > 1]
-    return ds.drop_vars(set(others) - bounds_names(ds)) if variables else ds
 
 
 def _dims(ds: xr.Dataset, found: tuple[levels.Found, ...]) -> list[Hashable]:

@@ -180,10 +180,8 @@ def crs_of(attrs: Mapping[Any, Any], *, name: Hashable = "crs") -> "CRS":
 
 @dataclass(frozen=True)
 class _Attrs:
-    """Attributes, equal where all that they say is: pyproj takes long to read some."""
-
     attrs: Mapping[Any, Any] = field(compare=False)
-    told: str
+    told: str  # all that the attributes say: equal ones are read once, as pyproj takes long
 
 
 @lru_cache(maxsize=64)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-__all__ = ["latlon_of", "typical_spacing_km", "unit_vectors"]
+from xresdiff.grids.coords import EARTH_RADIUS_KM
 
-EARTH_RADIUS_KM = 6371.0
+__all__ = ["latlon_of", "typical_spacing_km", "unit_vectors"]
 
 
 def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from xresdiff.grids.coords.horizontal import Horizontal, find_horizontal, listin
 from xresdiff.grids.coords.spacing import (
     EARTH_RADIUS_KM,
     KM_PER_UNIT,
+    check_order,
     check_uniform,
     spacing_km,
     step_of,
@@ -18,6 +19,7 @@ __all__ = [
     "ChannelLike",
     "Horizontal",
     "RoleName",
+    "check_order",
     "check_uniform",
     "find_coordinate",
     "find_horizontal",

@@ -15,7 +15,7 @@ __all__ = [
     "Evidence",
     "RoleName",
     "Side",
-    "bounds_of",
+    "bounds_names",
     "candidates",
     "length_unit",
     "plane_dims",
@@ -243,7 +243,7 @@ def role_candidates(obj: xr.Dataset | xr.DataArray, role: RoleName) -> list[Hash
     if criteria.axis:
         told |= set(obj.cf.axes.get(criteria.axis, ()))
     others = {other.standard_name for name, other in ROLES.items() if name != role}
-    bounds = bounds_of(obj)
+    bounds = bounds_names(obj)
     by_cf, by_name = [], []
     for name, coord in obj.coords.items():
         foreign = coord.attrs.get("standard_name") in others
@@ -263,14 +263,14 @@ def length_unit(coord: xr.DataArray) -> str:
     return _LENGTH_OF.get(_units(coord), "")
 
 
-def bounds_of(obj: xr.Dataset | xr.DataArray) -> set[Hashable]:
+def bounds_names(obj: xr.Dataset | xr.DataArray) -> set[Hashable]:
     """Return the variables that hold bounds of others, as attributes or their own names say.
 
     Examples
     --------
     >>> lat = ("lat", [1.0], {"bounds": "edges"})
     >>> ds = xr.Dataset(coords={"lat": lat, "edges": 0.0, "vertices_longitude": 0.0})
-    >>> sorted(bounds_of(ds))
+    >>> sorted(bounds_names(ds))
     ['edges', 'vertices_longitude']
     """
     everything = obj.variables if isinstance(obj, xr.Dataset) else obj.coords

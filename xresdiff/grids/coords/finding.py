@@ -1,15 +1,34 @@
 """Find what the coordinates and variables of a Dataset are, whatever they are called."""
 
+import re
 from collections.abc import Hashable
 from typing import Protocol
 
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.grids.coords.criteria import ROLES, RoleName, role_candidates
+from xresdiff.grids.coords.criteria import ROLES, RoleName, length_unit, role_candidates
 from xresdiff.grids.coords.horizontal import Horizontal, listing
 
-__all__ = ["ChannelLike", "find_coordinate", "find_variable", "other_dims"]
+__all__ = [
+    "ChannelLike",
+    "find_coordinate",
+    "find_variable",
+    "heights_m",
+    "of_standard_name",
+    "other_dims",
+]
+
+NEAR_SURFACE_m = 20.0  # what no height is needed for: temperature at 2 m, wind at 10 m
+_HEIGHTS = frozenset({"height", "heightaboveground", "altitude"})  # names, in lower case
+
+# Quantities that differ from height to height; others share a scalar height with them for being
+# in one Dataset.
+_ALOFT = re.compile(
+    r"air_(potential_)?temperature|dew_point_temperature|air_pressure|(eastward|northward|x|y)_wind"
+    r"|wind_speed|wind_from_direction|(specific|relative)_humidity|humidity_mixing_ratio"
+)
+_EXTREMES = r"maximum|minimum|range|standard_deviation"  # cell methods that tell another quantity
 
 
 class ChannelLike(Protocol):
@@ -26,6 +45,10 @@ class ChannelLike(Protocol):
     @property
     def standard_name(self) -> str:
         """CF standard name; empty if there is none."""
+
+    @property
+    def cell_methods(self) -> str:
+        """CF cell methods; empty if there are none."""
 
 
 def find_coordinate(obj: xr.Dataset | xr.DataArray, role: RoleName) -> Hashable | None:
@@ -87,6 +110,9 @@ def find_coordinate(obj: xr.Dataset | xr.DataArray, role: RoleName) -> Hashable 
 def find_variable(ds: xr.Dataset, channel: ChannelLike) -> Hashable | None:
     """Find the variable of a channel: by its name, then its aliases, then its standard name.
 
+    The standard name alone does not tell that a variable is at another height or an extreme over
+    time; :func:`of_standard_name` does.
+
     Parameters
     ----------
     ds : xarray.Dataset
@@ -107,19 +133,66 @@ def find_variable(ds: xr.Dataset, channel: ChannelLike) -> Hashable | None:
     for name in (channel.name, *channel.aliases):
         if name in ds.data_vars:
             return name
-    if not channel.standard_name:
-        return None
-    same = [
-        name
-        for name, variable in ds.data_vars.items()
-        if variable.attrs.get("standard_name") == channel.standard_name
-    ]
+    same = [name for name, against in of_standard_name(ds, channel).items() if not against]
     if len(same) > 1:
         raise InputError(
             f"the standard name {channel.standard_name!r} is that of {listing(same)}; rename the "
             f"one to use: ds.rename({{{same[0]!r}: {channel.name!r}}})"
         )
     return same[0] if same else None
+
+
+def of_standard_name(ds: xr.Dataset, channel: ChannelLike) -> dict[Hashable, str]:
+    """Return the variables with the standard name of a channel, and what speaks against each.
+
+    Against them speak a height of more than 20 m, unless they are on pressure levels, and extremes
+    over time that the channel is not of.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Where to look, among the data variables.
+    channel : ChannelLike
+        What to look for.
+
+    Returns
+    -------
+    dict of Hashable to str
+        Names in `ds`, with a reason or nothing; empty if the channel has no standard name.
+
+    Examples
+    --------
+    >>> from xresdiff.models.card import Channel
+    >>> attrs = {"standard_name": "air_temperature", "cell_methods": "time: maximum"}
+    >>> ds = xr.Dataset({"tasmax": ((), 290.0, attrs)})
+    >>> of_standard_name(ds, Channel("t2m", "air_temperature", "K"))
+    {'tasmax': "its cell methods are 'time: maximum'"}
+    """
+    wanted = channel.standard_name
+    names = [
+        n for n, v in ds.data_vars.items() if wanted and v.attrs.get("standard_name") == wanted
+    ]
+    return {name: _against(ds[name], channel) for name in names}
+
+
+def heights_m(da: xr.DataArray) -> list[float]:
+    """Return the heights (m) of a variable at a single one, as its coordinates tell.
+
+    Examples
+    --------
+    >>> heights_m(xr.DataArray(1.0, coords={"height": ((), 10.0, {"units": "m"})}))
+    [10.0]
+    """
+    listed = da.encoding.get("coordinates")  # as the file had it, of this variable alone
+    heights = []
+    for name, coord in da.coords.items():
+        told = coord.attrs.get("standard_name") == "height" or str(name).lower() in _HEIGHTS
+        own = listed is None or str(name) in str(listed).split() or name in da.dims
+        single = coord.size == 1 and coord.chunks is None and coord.dtype.kind in "iuf"
+        unit = length_unit(coord) if coord.attrs.get("units") else "m"
+        if told and own and single and unit:
+            heights.append(coord.item() * (1000.0 if unit == "km" else 1.0))
+    return heights
 
 
 def other_dims(obj: xr.Dataset | xr.DataArray, horizontal: Horizontal) -> tuple[Hashable, ...]:
@@ -139,6 +212,25 @@ def other_dims(obj: xr.Dataset | xr.DataArray, horizontal: Horizontal) -> tuple[
     on_grid = [v.dims for v in variables if set(horizontal.dims) <= set(v.dims)]
     every = dict.fromkeys(dim for dims in on_grid for dim in dims)
     return tuple(dim for dim in every if dim not in horizontal.dims)
+
+
+def _against(da: xr.DataArray, channel: ChannelLike) -> str:
+    """Say what speaks against a variable that has the standard name of a channel."""
+    methods = str(da.attrs.get("cell_methods", ""))
+    if _extremes(da, methods) - _extremes(da, channel.cell_methods):
+        return f"its cell methods are {methods!r}"
+    if not _ALOFT.fullmatch(channel.standard_name) or role_candidates(da, "pressure"):
+        return ""
+    high = [height for height in heights_m(da) if height > NEAR_SURFACE_m]
+    return f"it is at a height of {high[0]:g} m" if high else ""
+
+
+def _extremes(da: xr.DataArray, cell_methods: str) -> set[str]:
+    """Return the methods over time by which a quantity becomes another."""
+    names = "|".join(re.escape(str(name)) for name in {"time", *role_candidates(da, "time")})
+    plain = re.sub(r"\([^)]*\)", "", cell_methods)
+    found = re.findall(rf"(?<!\w)(?:{names}):\s+(?:\w+:\s+)*({_EXTREMES})\b", plain)
+    return set(found)
 
 
 def _starts(obj: xr.Dataset | xr.DataArray) -> list[Hashable]:

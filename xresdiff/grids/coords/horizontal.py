@@ -13,7 +13,7 @@ from xresdiff.grids.coords.criteria import (
     LATITUDES,
     LONGITUDES,
     Evidence,
-    bounds_of,
+    bounds_names,
     candidates,
     length_unit,
     plane_dims,
@@ -150,7 +150,7 @@ def listing(names: Iterable[Hashable]) -> str:
 
 def _choices(obj: xr.Dataset | xr.DataArray) -> tuple[Choices, Choices]:
     """Return the candidates for y and x, of the grid of the data if they have one."""
-    bounds = bounds_of(obj)
+    bounds = bounds_names(obj)
     every = [name for name in obj.coords if name not in bounds]
     variables = obj.data_vars.items() if isinstance(obj, xr.Dataset) else [(obj.name, obj)]
     planes = [set(v.dims) for name, v in variables if v.dims and name not in bounds]

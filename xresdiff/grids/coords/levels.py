@@ -10,7 +10,13 @@ import xarray as xr
 
 from xresdiff.errors import InputError
 from xresdiff.grids.coords.criteria import PRESSURE_UNITS, ROLES, role_candidates
-from xresdiff.grids.coords.finding import ChannelLike, find_coordinate, find_variable
+from xresdiff.grids.coords.finding import (
+    ChannelLike,
+    find_coordinate,
+    find_variable,
+    heights_m,
+    of_standard_name,
+)
 from xresdiff.grids.coords.horizontal import listing
 
 __all__ = ["Found", "LevelChannel", "find_channel", "missing_levels", "take"]
@@ -28,6 +34,10 @@ _VERTICAL_DIMS = frozenset(
 )
 
 _AT_HEIGHT = re.compile(r"\b\d+[ -]?(m|metres?|meters?)\b")  # "10 metre U wind component"
+
+# Winds at so many metres are called like those at so many hPa; what tells the latter.
+_MAY_BE_AT_HEIGHT = re.compile(r"[uv]_?(10|100|200)")
+_PRESSURE_WORDS = re.compile(r"(?<![a-z])(h?pa|mb|mbar|millibars?|isobaric\w*|pressure)(?![a-z])")
 
 
 class LevelChannel(ChannelLike, Protocol):
@@ -60,7 +70,10 @@ def find_channel(ds: xr.Dataset, channel: LevelChannel) -> Found | None:
     A channel of a level is a place along a dimension of pressures, in any order and unit, a
     variable with a scalar coordinate of that pressure, or one called after its level, such as
     ``t850``, ``t_850`` or ``t_850hPa``. Its name and aliases count in their order, before its
-    standard name. A channel without a level is a variable without a dimension of levels.
+    standard name. A channel without a level is a variable without a dimension of levels. Not taken
+    are winds such as ``u100`` that may be at 100 m, and variables that have no more than the
+    standard name of a channel (see :func:`~xresdiff.grids.coords.finding.of_standard_name`);
+    :func:`missing_levels` names them.
 
     Parameters
     ----------
@@ -94,7 +107,8 @@ def find_channel(ds: xr.Dataset, channel: LevelChannel) -> Found | None:
         found = _called(ds, name, channel.level_Pa)
         if found:
             return _only(found, channel)
-    matches = (_at(ds, name, channel.level_Pa) for name in _of_standard_name(ds, channel))
+    same = [name for name, against in of_standard_name(ds, channel).items() if not against]
+    matches = (_at(ds, name, channel.level_Pa) for name in same)
     found = [match for match in matches if match is not None]
     return _only(found, channel) if found else None
 
@@ -132,6 +146,8 @@ def take(ds: xr.Dataset, found: Found) -> xr.DataArray:
 def missing_levels(ds: xr.Dataset, channels: Iterable[LevelChannel]) -> list[str]:
     """Say which levels are missing: one sentence per quantity, with the levels that are there.
 
+    Variables that seem to be a channel but are not taken for it are named too, with the reason.
+
     Parameters
     ----------
     ds : xarray.Dataset
@@ -163,7 +179,7 @@ def missing_levels(ds: xr.Dataset, channels: Iterable[LevelChannel]) -> list[str
 def _without_level(ds: xr.Dataset, channel: ChannelLike) -> Found | None:
     """Find a variable that has no levels; by its standard name, not on a single one either."""
     names = (channel.name, *channel.aliases)
-    same = _of_standard_name(ds, channel)
+    same = of_standard_name(ds, channel)
     on_levels = [n for n in ds.data_vars if (n in names or n in same) and _level_dims(ds[n])]
     name = find_variable(ds.drop_vars(on_levels), channel)
     if name is None or (name not in names and _level_coord(ds[name]) is not None):
@@ -176,13 +192,19 @@ def _called(ds: xr.Dataset, name: str, level_Pa: float) -> list[Found]:
     found = []
     if name in ds.data_vars:
         found.append(_at(ds, name, level_Pa))
-    hPa = f"{level_Pa / 100:g}"
-    for single in (f"{name}{hPa}", f"{name}_{hPa}", f"{name}{hPa}hPa", f"{name}_{hPa}hPa"):
-        if single not in ds.data_vars or _is_at_height(ds[single], float(hPa)):
+    for single in _single_names(ds, name, level_Pa):
+        if _may_be_at_height(ds, single, level_Pa):
             continue
         # its own name tells more than a scalar coordinate, which all variables share
         found.append(_at(ds, single, level_Pa) if _level_dims(ds[single]) else Found(single))
     return [match for match in found if match is not None]
+
+
+def _single_names(ds: xr.Dataset, name: str, level_Pa: float) -> list[str]:
+    """Return the variables called after a level that are not said to be at a height."""
+    hPa = f"{level_Pa / 100:g}"
+    names = (f"{name}{hPa}", f"{name}_{hPa}", f"{name}{hPa}hPa", f"{name}_{hPa}hPa")
+    return [n for n in names if n in ds.data_vars and not _is_at_height(ds[n], float(hPa))]
 
 
 def _only(found: list[Found], channel: LevelChannel) -> Found:
@@ -267,29 +289,58 @@ def _is_at_height(da: xr.DataArray, number: float) -> bool:
         return True
     if str(da.attrs.get("GRIB_typeOfLevel", "")).startswith("height"):
         return True
-    heights = [
-        coord
-        for coord in da.coords.values()
-        if coord.attrs.get("standard_name") == "height" and not coord.dims and coord.chunks is None
-    ]
-    return any(float(height) == number for height in heights)
+    return number in heights_m(da)
+
+
+def _may_be_at_height(ds: xr.Dataset, name: str, level_Pa: float) -> bool:
+    """Tell whether a variable such as u100 may be a wind at 100 m, as nothing tells a pressure."""
+    if not _MAY_BE_AT_HEIGHT.fullmatch(name):
+        return False
+    told = " ".join(f"{key} {value}" for key, value in ds[name].attrs.items())
+    return not _PRESSURE_WORDS.search(told.lower()) and _at(ds, name, level_Pa) is None
 
 
 def _complaints(ds: xr.Dataset, quantity: list[LevelChannel]) -> list[str]:
     """Say what is wrong with the channels of one name."""
     missing: list[float] = []
     texts: list[str] = []
+    passed_over: list[str] = []
     for channel in quantity:
         try:
-            found = find_channel(ds, channel)
+            if find_channel(ds, channel) is not None:
+                continue
         except InputError as error:
             texts.append(str(error))
             continue
-        if found is None and channel.level_Pa is None:
+        passed_over += _passed_over(ds, channel)
+        if channel.level_Pa is None:
             texts += _unwanted_levels(ds, channel)
-        elif found is None and channel.level_Pa is not None:
+        else:
             missing.append(channel.level_Pa)
-    return ([_lack(ds, quantity[0], missing)] if missing else []) + texts[:1]
+    lack = [_lack(ds, quantity[0], missing)] if missing else []
+    return lack + texts[:1] + list(dict.fromkeys(passed_over))
+
+
+def _passed_over(ds: xr.Dataset, channel: LevelChannel) -> list[str]:
+    """Say which variables seem to be a channel, and why they are not taken."""
+    texts = [
+        f"{name!r} is not taken for {channel.name!r}, though it has its standard name, "
+        f"{channel.standard_name!r}: {against}. If it is what is meant: "
+        f"ds.rename({{{name!r}: {channel.name!r}}})"
+        for name, against in of_standard_name(ds, channel).items()
+        if against
+    ]
+    level_Pa = channel.level_Pa
+    if level_Pa is None:
+        return texts
+    hPa = _in_hPa([level_Pa])
+    return texts + [
+        f"{single!r} is not taken for {channel.name!r} at {hPa} hPa: nothing tells a pressure, "
+        f"so it is likely at {hPa} m. If not: ds.rename({{{single!r}: '{name}{hPa}hPa'}})"
+        for name in (channel.name, *channel.aliases)
+        for single in _single_names(ds, name, level_Pa)
+        if _may_be_at_height(ds, single, level_Pa)
+    ]
 
 
 def _unwanted_levels(ds: xr.Dataset, channel: ChannelLike) -> list[str]:
@@ -308,7 +359,7 @@ def _lack(ds: xr.Dataset, channel: ChannelLike, missing: list[float]) -> str:
     names = (channel.name, *channel.aliases)
     whole: list[Hashable] = [n for n in names if n in ds.data_vars]
     if not whole:
-        whole = [n for n in _of_standard_name(ds, channel) if _level_coord(ds[n]) is not None]
+        whole = [n for n in of_standard_name(ds, channel) if _level_coord(ds[n]) is not None]
     called = re.compile(rf"({'|'.join(map(re.escape, names))})_?\d+(\.\d+)?(hPa)?")
     single = [n for n in ds.data_vars if called.fullmatch(str(n))]
     wanted = f"the level{'s' * (len(missing) > 1)} {_in_hPa(missing, last=' and ')} hPa"
@@ -345,9 +396,3 @@ def _in_hPa(pressures: Iterable[float], *, last: str = ", ") -> str:
     """Write pressures (Pa) in hPa, without the unit."""
     texts = [f"{pressure / 100:g}" for pressure in pressures]
     return last.join(part for part in (", ".join(texts[:-1]), *texts[-1:]) if part)
-
-
-def _of_standard_name(ds: xr.Dataset, channel: ChannelLike) -> list[Hashable]:
-    """Return the data variables with the standard name of a channel, if it has one."""
-    wanted = channel.standard_name
-    return [n for n, v in ds.data_vars.items() if wanted and v.attrs.get("standard_name") == wanted]

@@ -9,7 +9,14 @@ import xarray as xr
 from xresdiff.errors import InputError
 from xresdiff.grids.coords.horizontal import Horizontal
 
-__all__ = ["EARTH_RADIUS_KM", "KM_PER_UNIT", "check_uniform", "spacing_km", "step_of"]
+__all__ = [
+    "EARTH_RADIUS_KM",
+    "KM_PER_UNIT",
+    "check_order",
+    "check_uniform",
+    "spacing_km",
+    "step_of",
+]
 
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEGREE = EARTH_RADIUS_KM * pi / 180  # 111.195 km, along a meridian
@@ -50,9 +57,44 @@ def check_uniform(horizontal: Horizontal) -> list[str]:
         ]
     problems = (
         _unevenness(horizontal.y_coord, horizontal.y_values),
-        _unevenness(horizontal.x_coord, horizontal.x_values),
+        _unevenness(horizontal.x_coord, horizontal.x_values, turning=horizontal.kind == "latlon"),
     )
     return [problem for problem in problems if problem]
+
+
+def check_order(horizontal: Horizontal) -> list[str]:
+    """Say what keeps coordinates from being those of a grid at all: disorder, impossible values.
+
+    Parameters
+    ----------
+    horizontal : Horizontal
+        Grid from :func:`~xresdiff.grids.coords.horizontal.find_horizontal`. Two-dimensional
+        coordinates are read; some of theirs may be missing.
+
+    Returns
+    -------
+    list of str
+        What was found and the line to type, one sentence per problem.
+    """
+    problems = []
+    flat = horizontal.kind != "curvilinear"
+    if flat:
+        lines = ((horizontal.y, horizontal.y_values), (horizontal.x, horizontal.x_values))
+        problems = [
+            _disorder(name, turning=horizontal.kind == "latlon" and name == horizontal.x)
+            for name, values in lines
+            if not _in_order(values)
+        ]
+    if horizontal.kind in ("latlon", "curvilinear"):
+        lat, name = np.asarray(horizontal.y_coord.values, dtype=np.float64), horizontal.y
+        beyond = np.abs(lat) > 90 + 1e-6
+        if beyond.any():
+            problems.append(
+                f"the latitudes {name!r} are up to {np.abs(lat[beyond]).max():g}; latitudes end at "
+                "90 degrees. If those are fill values, make them missing: "
+                f"ds.assign_coords({name}=ds[{name!r}].where(abs(ds[{name!r}]) <= 90))"
+            )
+    return problems
 
 
 def spacing_km(horizontal: Horizontal) -> tuple[float, float]:
@@ -112,7 +154,7 @@ def step_of(values: np.ndarray, name: Hashable) -> float:
     return float(values[-1] - values[0]) / (values.size - 1)
 
 
-def _unevenness(coord: xr.DataArray, values: np.ndarray) -> str | None:
+def _unevenness(coord: xr.DataArray, values: np.ndarray, *, turning: bool = False) -> str | None:
     """Say where a coordinate departs from even steps, None if it does not."""
     name, n = coord.name, values.size
     if n < 2:
@@ -125,11 +167,8 @@ def _unevenness(coord: xr.DataArray, values: np.ndarray) -> str | None:
     strays = np.abs(values - values[0] - step * np.arange(n)).max()
     if step and strays <= tolerance:
         return None
-    if not (steps * steps[0] > 0).all():
-        return (
-            f"the coordinate {name!r} neither rises nor falls throughout; sort it: "
-            f"ds.drop_duplicates({name!r}).sortby({name!r})"
-        )
+    if not _in_order(values):
+        return _disorder(name, turning=turning)
     usual = float(np.median(steps))
     at = int(np.abs(steps - usual).argmax())
     first, last = values[0], values[-1]
@@ -138,6 +177,21 @@ def _unevenness(coord: xr.DataArray, values: np.ndarray) -> str | None:
         f"{values[at]:g} and {values[at + 1]:g}; interpolate to even steps: "
         f"ds.interp({{{name!r}: np.linspace({first:g}, {last:g}, "
         f"{round((last - first) / usual) + 1})}})"
+    )
+
+
+def _in_order(values: np.ndarray) -> bool:
+    """Tell whether values rise or fall throughout."""
+    steps = np.diff(values)
+    return not steps.size or bool((steps * steps[0] > 0).all())
+
+
+def _disorder(name: Hashable, *, turning: bool = False) -> str:
+    turned = f".assign_coords({name}=(ds[{name!r}] + 180) % 360 - 180)" if turning else ""
+    return (
+        f"the coordinate {name!r} neither rises nor falls throughout"
+        f"{', seen round the earth' if turning else ''}; sort it: "
+        f"ds{turned}.drop_duplicates({name!r}).sortby({name!r})"
     )
 
 

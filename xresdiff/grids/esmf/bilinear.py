@@ -46,10 +46,10 @@ def bilinear(
 
     Examples
     --------
-    >>> from xresdiff.grids.esmf.sphere import unit_vectors
-    >>> grid = unit_vectors(*np.meshgrid([0.0, 2.0], [-1.0, 1.0]))
+    >>> from xresdiff.grids.esmf.sphere import sphere_points
+    >>> grid = sphere_points(*np.meshgrid([0.0, 2.0], [-1.0, 1.0]))
     >>> weights = bilinear(
-    ...     grid, np.ones((2, 2), bool), unit_vectors([1.0], [0.0]), periodic=False
+    ...     grid, np.ones((2, 2), bool), sphere_points([1.0], [0.0]), periodic=False
     ... )
     >>> weights.source, weights.value
     (array([0, 1, 2, 3]), array([0.25, 0.25, 0.25, 0.25]))

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.metadata import version
 from importlib.util import find_spec
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from xresdiff.errors import MissingDependencyError
+from xresdiff.errors import PACKAGE, MissingDependencyError
 
 __all__ = ["import_xesmf", "weights_by"]
 
@@ -74,7 +75,7 @@ def weights_by() -> str:
         return f"ESMPy {getattr(esmpy, '__version__', 'of unknown version')}"
     broken = [name for name in NAMES if find_spec(name)]
     why = f", since {broken[0]} is installed but does not import" if broken else ""
-    return f"the stand-in for ESMPy of xresdiff{why}"
+    return f"the stand-in for ESMPy of xresdiff {version(PACKAGE)}{why}"
 
 
 def _esmpy() -> ModuleType | None:

@@ -8,7 +8,7 @@ import numpy as np
 from xresdiff.errors import InputError
 from xresdiff.grids.esmf import sphere_polygons
 from xresdiff.grids.esmf.box_tree import BoxTree
-from xresdiff.grids.esmf.sphere import unit_vectors
+from xresdiff.grids.esmf.sphere import sphere_points
 from xresdiff.grids.esmf.sphere_polygons import COINCIDENT
 
 __all__ = ["Cells", "Corners", "Pieces", "grid_cells", "grid_quads", "polygon_cells"]
@@ -178,7 +178,7 @@ def grid_quads(corners: Corners) -> tuple[np.ndarray, tuple[int, int]]:
             "two arrays of shape (ny + 1, nx + 1), at least (2, 2). From 1-D corners: "
             "np.meshgrid(lon_b, lat_b)"
         )
-    points = unit_vectors(lon, lat)
+    points = sphere_points(lon, lat)
     quads = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], axis=2)
     return quads.reshape(-1, 4, 3), (lon.shape[0] - 1, lon.shape[1] - 1)
 
@@ -193,7 +193,7 @@ def _outlines(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
                 "latitudes of shape (corners, 2), with at least three corners"
             )
     arrays = (np.asarray(polygon, dtype=np.float64) for polygon in polygons)
-    return [unit_vectors(array[:, 0], array[:, 1]) for array in arrays]
+    return [sphere_points(array[:, 0], array[:, 1]) for array in arrays]
 
 
 def _pieces(

@@ -10,7 +10,7 @@ import numpy as np
 
 from xresdiff.errors import InputError
 from xresdiff.grids.esmf.names import CoordSys, GridItem, MeshLoc, StaggerLoc
-from xresdiff.grids.esmf.sphere import unit_vectors
+from xresdiff.grids.esmf.sphere import sphere_points
 
 __all__ = ["Grid", "LocStream", "Mesh", "Place", "corners_of", "masked", "points_of"]
 
@@ -193,15 +193,15 @@ def points_of(place: Place) -> np.ndarray:
     """
     if isinstance(place, Grid):
         lon, lat = place.coords[StaggerLoc.CENTER]
-        return unit_vectors(_there(lon).T, _there(lat).T)
+        return sphere_points(_there(lon).T, _there(lat).T)
     if isinstance(place, LocStream):
-        return unit_vectors(place["ESMF:Lon"], place["ESMF:Lat"])
+        return sphere_points(place["ESMF:Lon"], place["ESMF:Lat"])
     if place.centres is None:
         raise InputError(
             "this method goes from point to point, and the mesh has polygons without centres; "
             "make it with Mesh.from_polygons(polygons, element_coords='centroid')"
         )
-    return unit_vectors(*place.centres.T)
+    return sphere_points(*place.centres.T)
 
 
 def corners_of(grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-__all__ = ["unit_vectors"]
+__all__ = ["sphere_points"]
 
 
-def unit_vectors(lon_deg: np.ndarray, lat_deg: np.ndarray) -> np.ndarray:
+def sphere_points(lon_deg: np.ndarray, lat_deg: np.ndarray) -> np.ndarray:
     """Return the unit vectors of places on the sphere.
 
     The expressions are ESMF's to the last bit: which of two sources at the same distance is the
@@ -23,7 +23,7 @@ def unit_vectors(lon_deg: np.ndarray, lat_deg: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> unit_vectors(np.array([0.0, 90.0]), np.array([90.0, 0.0])).round(12)
+    >>> sphere_points(np.array([0.0, 90.0]), np.array([90.0, 0.0])).round(12)
     array([[0., 0., 1.],
            [0., 1., 0.]])
     """

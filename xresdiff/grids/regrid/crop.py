@@ -6,22 +6,15 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.grids.cells.sphere import unit_vectors
-from xresdiff.grids.coords import Horizontal, step_of
+from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.regrid.seams import goes_round
 
-__all__ = ["crop", "goes_round"]
+__all__ = ["crop"]
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 MARGIN_STEPS = 2.5  # of the source, around the target
 WORTH_IT = 0.8  # share of the source below which it is cut
-
-
-def goes_round(grid: Horizontal) -> bool:
-    """Tell whether the last longitude is the western neighbour of the first."""
-    if grid.kind != "latlon" or grid.x_values.size < 3:
-        return False
-    step = abs(step_of(grid.x_values, grid.x))
-    return 360 - 0.5 * step <= step * grid.x_values.size < 360 + 0.5 * step
 
 
 def crop(
@@ -57,8 +50,8 @@ def crop(
     if not reach < np.pi:
         return obj
     near = points @ centre >= np.cos(reach)
-    rows, columns = _span(near.any(axis=1), False), _span(near.any(axis=0), goes_round(grid))
-    if not 1 < rows.size * columns.size <= WORTH_IT * near.size:
+    rows, columns = _span(near.any(axis=1), False), _span(near.any(axis=0), goes_round(source[1]))
+    if min(rows.size, columns.size) < 2 or rows.size * columns.size > WORTH_IT * near.size:
         return obj
     return obj.isel({grid.dims[0]: rows, grid.dims[1]: columns})
 

@@ -6,21 +6,24 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError, raise_problems
+from xresdiff.errors import InputError, raise_problems, warn
 from xresdiff.grids.cells import corners
 from xresdiff.grids.cells.bounds import read_bounds
 from xresdiff.grids.cells.projection import geographic
-from xresdiff.grids.coords import Horizontal, find_horizontal
+from xresdiff.grids.coords import Horizontal, check_order, find_horizontal
+from xresdiff.grids.coords.criteria import bounds_names
 from xresdiff.grids.regrid import weights
-from xresdiff.grids.regrid.crop import crop, goes_round
+from xresdiff.grids.regrid.crop import crop
+from xresdiff.grids.regrid.labelling import TARGET_X, TARGET_Y, labelled
 from xresdiff.grids.regrid.make_weights import Method, make_weights
+from xresdiff.grids.units.packing import packed_problem
 
-__all__ = ["Method", "onto", "regrid"]
+__all__ = ["Method", "cropped", "onto", "regrid", "share_problems"]
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 NEAREST = ("nearest_s2d", "nearest_d2s")
-_Y, _X = "_target_y", "_target_x"  # dimensions that no user has
+_UNNAMED = "array"
 
 
 def regrid(
@@ -46,9 +49,11 @@ def regrid(
         Anything on the grid that is wanted, such as one from :func:`xresdiff.target_grid`.
     method : str, default "bilinear"
         "bilinear" (for states such as temperature), "conservative" (for fluxes and precipitation:
-        keeps their integral), "conservative_normed", "nearest_s2d", "nearest_d2s", "patch" (needs
-        ESMPy), all of xESMF; or "latlon_bilinear": bilinear in latitude and longitude instead of
-        along great circles, as the inputs of published CorrDiff models were made.
+        keeps their integral, so a target that is half outside of the input gets half of the
+        value), "conservative_normed" (the mean of what is covered), "nearest_s2d",
+        "nearest_d2s", "patch" (needs ESMPy), all of xESMF; or "latlon_bilinear": bilinear in
+        latitude and longitude instead of along great circles, as the inputs of published CorrDiff
+        models were made.
     skipna : bool, default False
         Regrid around missing values, instead of losing all that they weigh on.
     na_thres : float, default 1
@@ -64,7 +69,9 @@ def regrid(
     Raises
     ------
     InputError
-        If there are no horizontal coordinates, or the method is unknown or does not suit the grids.
+        If the grids are not found or are none, or the method is unknown or does not suit them.
+    MissingDependencyError
+        If xESMF is not installed.
 
     Examples
     --------
@@ -88,23 +95,56 @@ def onto(
     reach: float = 0.0,
 ) -> Labelled:
     """Regrid; targets that lie up to `reach` cells outside take the nearest values inside."""
-    problems = _problems(method, na_thres)
-    raise_problems(problems, what="regrid")
     if isinstance(obj, xr.DataArray):
-        ds = obj.to_dataset(name="_regridded")
+        name = _UNNAMED if obj.name is None or obj.name in obj.coords else obj.name
+        ds = obj.to_dataset(name=name)
         done = onto(ds, grid, method, skipna=skipna, na_thres=na_thres, reach=reach)
-        return done["_regridded"].rename(obj.name)
-    there, here = find_horizontal(grid), find_horizontal(obj)
-    obj = read_bounds(obj, here)
+        return done[name].rename(obj.name)
+    problems = _problems(method, na_thres)
+    here = _found(obj, "the input", problems)
+    there = _found(grid, "the grid wanted", problems)
+    raise_problems(problems, what="regrid")
+    assert here is not None  # its absence is a problem
+    assert there is not None
+    obj = cropped(obj, here, grid, there, method)
+    here = find_horizontal(obj)
     source, target = _described(obj, here, method), _described(grid, there, method)
-    if method not in NEAREST:
-        obj = crop(obj, here, _mesh(source["lat"], source["lon"]), _outline(target))
-        here = find_horizontal(obj)
-        source = _described(obj, here, method)
-    key = make_weights(source, target, method, periodic=goes_round(here), reach=reach)
+    key = make_weights(source, target, method, reach=reach)
     shape = grid.sizes[there.dims[0]], grid.sizes[there.dims[1]]
     how = {"key": key, "skipna": skipna, "na_thres": na_thres}
-    return _labelled(_mapped(obj, here, shape, how), obj, here, grid, there)
+    return labelled(_mapped(obj, here, shape, how), obj, here, grid, there)
+
+
+def cropped(
+    ds: xr.Dataset,
+    here: Horizontal,
+    grid: xr.Dataset | xr.DataArray,
+    there: Horizontal,
+    method: str,
+) -> xr.Dataset:
+    """Cut a source to what a target needs, its bounds in memory."""
+    ds = read_bounds(ds, here)
+    if method in NEAREST:
+        return ds
+    lat, lon = _mesh(*_numbers(ds, here))
+    return crop(ds, here, (lat, lon), _outline(_described(grid, there, method)))
+
+
+def _found(obj: xr.Dataset | xr.DataArray, what: str, problems: list[str]) -> Horizontal | None:
+    """Find the grid of an object; add to the problems what is wrong with it."""
+    if not isinstance(obj, xr.Dataset | xr.DataArray):
+        problems.append(
+            f"{what} is {obj!r}; it is a Dataset on a grid, such as "
+            "xresdiff.target_grid(crs='EPSG:27700', center=(54, -2), spacing_km=4, shape=(90, 80))"
+        )
+        return None
+    try:
+        grid = find_horizontal(obj)
+        problems += [f"{what}: {problem}" for problem in check_order(grid)]
+    except InputError as error:
+        problems.append(f"{what}: {error}")
+        return None
+    return grid
 
 
 def _problems(method: str, na_thres: float) -> list[str]:
@@ -112,22 +152,31 @@ def _problems(method: str, na_thres: float) -> list[str]:
     if method not in get_args(Method):
         known = ", ".join(map(repr, get_args(Method)))
         problems.append(f"method is {method!r}; it is one of {known}")
-    if not 0 <= na_thres <= 1:
-        problems.append(f"na_thres is {na_thres!r}; it is a share between 0 and 1")
-    return problems
+    return problems + share_problems(na_thres)
+
+
+def share_problems(na_thres: object) -> list[str]:
+    """Say why what was given is no share."""
+    if isinstance(na_thres, int | float) and 0 <= na_thres <= 1:
+        return []
+    return [f"na_thres is {na_thres!r}; it is a share between 0 and 1"]
 
 
 def _described(obj: xr.Dataset | xr.DataArray, grid: Horizontal, method: str) -> weights.Grid:
     """Return the numbers of a grid that a method needs."""
-    lat, lon = geographic(obj, grid)
-    if grid.kind == "latlon":
-        numbers = {"lat": np.asarray(lat, dtype="f8"), "lon": grid.x_values}
-    else:
-        pair = {"lat": lat.transpose(*grid.dims), "lon": lon.transpose(*grid.dims)}
-        numbers = {name: np.asarray(values, dtype="f8") for name, values in pair.items()}
+    numbers = dict(zip(("lat", "lon"), _numbers(obj, grid), strict=True))
     if method.startswith("conservative"):
         numbers["lat_b"], numbers["lon_b"] = corners(obj, grid)
     return numbers
+
+
+def _numbers(obj: xr.Dataset | xr.DataArray, grid: Horizontal) -> tuple[np.ndarray, np.ndarray]:
+    """Return latitude and longitude, (y,) and (x,), or both (y, x)."""
+    lat, lon = geographic(obj, grid)
+    if grid.kind == "latlon":
+        return np.asarray(lat, dtype="f8"), grid.x_values
+    lats, lons = (np.asarray(part.transpose(*grid.dims), dtype="f8") for part in (lat, lon))
+    return lats, lons
 
 
 def _mesh(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,59 +196,57 @@ def _mapped(
     ds: xr.Dataset, here: Horizontal, shape: tuple[int, int], how: dict[str, Any]
 ) -> dict[Hashable, xr.DataArray]:
     """Apply weights to every variable on the grid, lazily; leave those beside it as they are."""
-    strange = [n for n, v in ds.data_vars.items() if _on(v, here) and v.dtype.kind not in "biuf"]
-    if strange:
-        raise InputError(
-            f"cannot regrid {', '.join(map(repr, strange))}, which hold no numbers; leave them "
-            f"out: ds.drop_vars({strange!r})"
-        )
-    bounds = {v.attrs.get("bounds") for v in ds.variables.values()}
+    _check_variables(ds, here)
+    bounds = bounds_names(ds)
     done: dict[Hashable, xr.DataArray] = {}
     for name, variable in ds.data_vars.items():
         if not set(here.dims) & set(variable.dims):
             done[name] = variable
         if not _on(variable, here) or name in bounds:
             continue
-        whole = (
-            variable if variable.chunks is None else variable.chunk(dict.fromkeys(here.dims, -1))
-        )
+        real = variable if variable.dtype.kind == "f" else variable.astype(np.float64)
+        whole = real if real.chunks is None else real.chunk(dict.fromkeys(here.dims, -1))
         done[name] = xr.apply_ufunc(
             weights.apply,
-            whole if whole.dtype.kind == "f" else whole.astype(np.float64),
+            whole,
             input_core_dims=[list(here.dims)],
-            output_core_dims=[[_Y, _X]],
+            output_core_dims=[[TARGET_Y, TARGET_X]],
             kwargs=how | {"shape": shape},
             dask="parallelized",
-            output_dtypes=[variable.dtype if variable.dtype.kind == "f" else np.float64],
-            dask_gufunc_kwargs={"output_sizes": dict(zip((_Y, _X), shape, strict=True))},
+            output_dtypes=[np.result_type(real.dtype, np.float32)],
+            dask_gufunc_kwargs={
+                "output_sizes": dict(zip((TARGET_Y, TARGET_X), shape, strict=True))
+            },
         ).assign_attrs(variable.attrs)
     return done
 
 
+def _check_variables(ds: xr.Dataset, here: Horizontal) -> None:
+    """Refuse fields of no numbers, and a Dataset without fields; warn of what is left out."""
+    bounds = bounds_names(ds)
+    there = {name: v for name, v in ds.data_vars.items() if name not in bounds}
+    fields = [name for name, v in there.items() if _on(v, here)]
+    packed = [told for name in fields if (told := packed_problem(ds[name]))]
+    raise_problems(packed, what="regrid")
+    strange = [name for name in fields if ds[name].dtype.kind not in "biuf"]
+    if strange:
+        raise InputError(
+            f"cannot regrid {', '.join(map(repr, strange))}, which hold no numbers; leave them "
+            f"out: ds.drop_vars({strange!r})"
+        )
+    if not fields:
+        raise InputError(
+            f"cannot regrid: no variable runs along {here.dims}; the Dataset has "
+            f"{', '.join(map(repr, there)) or 'none'}"
+        )
+    halves = [n for n, v in there.items() if set(v.dims) & set(here.dims) and n not in fields]
+    if halves:
+        warn(
+            f"{', '.join(map(repr, halves))} run along one of {here.dims} alone and are left out "
+            f"of the result; regrid what they were made of, or leave them out: "
+            f"ds.drop_vars({halves!r})"
+        )
+
+
 def _on(variable: xr.DataArray, grid: Horizontal) -> bool:
     return set(grid.dims) <= set(variable.dims)
-
-
-def _labelled(
-    done: dict[Hashable, xr.DataArray],
-    ds: xr.Dataset,
-    here: Horizontal,
-    grid: xr.Dataset | xr.DataArray,
-    there: Horizontal,
-) -> xr.Dataset:
-    """Give the fields the coordinates of the target in place of those of the source."""
-    beside = {n: c for n, c in ds.coords.items() if not set(here.dims) & set(c.dims)}
-    beside.pop(here.grid_mapping, None)
-    done.pop(here.grid_mapping, None)
-    mapping = there.grid_mapping
-    for variable in done.values():
-        if _Y in variable.dims:
-            attrs = {k: v for k, v in variable.attrs.items() if k != "grid_mapping"}
-            told = {} if mapping is None else {"grid_mapping": str(mapping)}
-            variable.attrs = attrs | told  # of this function's own making
-    fields = {name: field.drop_vars(list(field.coords)) for name, field in done.items()}
-    result = xr.Dataset(fields, attrs=ds.attrs).rename({_Y: there.dims[0], _X: there.dims[1]})
-    on_target = {n: c for n, c in grid.coords.items() if set(c.dims) <= set(there.dims) and c.dims}
-    if mapping is not None:
-        on_target[mapping] = grid[mapping].reset_coords(drop=True)
-    return result.assign_coords(beside).assign_coords(on_target)

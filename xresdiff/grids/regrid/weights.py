@@ -5,13 +5,13 @@ reads it too. Graphs carry keys: a process that meets one for the first time rea
 """
 
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import xarray as xr
@@ -30,6 +30,7 @@ Grid = Mapping[str, np.ndarray]
 FORMAT = 1  # raised when the weights of one pair of grids change for any reason
 KEPT = 8  # sets of weights that a process holds, the last used ones
 
+_ONLY_HERE: "dict[str, csr_array]" = {}  # what could not be written, so is never let go
 _LOADED: "OrderedDict[str, csr_array]" = OrderedDict()
 _LOADING = threading.RLock()
 
@@ -79,6 +80,7 @@ def save(key: str, weights: "csr_array") -> None:
     try:
         _write(Path(key), weights)
     except OSError as error:
+        _ONLY_HERE[key] = weights
         warn(
             f"the regridding weights cannot be kept in {Path(key).parent} ({error}), so that other "
             "processes will lack them. Set XRESDIFF_CACHE to a folder that can be written"
@@ -88,7 +90,7 @@ def save(key: str, weights: "csr_array") -> None:
 def load(key: str) -> "csr_array | None":
     """Return the weights of a key, None if there are none or their file is damaged."""
     with _LOADING:  # or each of the threads that come first would read the file
-        weights = _LOADED.get(key)
+        weights = _LOADED.get(key, _ONLY_HERE.get(key))
         if weights is None and Path(key).exists():
             weights = _read(Path(key))
         if weights is not None:
@@ -175,13 +177,12 @@ def _write(path: Path, weights: "csr_array") -> None:
     )
     attrs = {"n_a": weights.shape[1], "n_b": weights.shape[0], "sha256": _digest(file)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         file.assign_attrs(attrs).to_netcdf(scratch)
         os.replace(scratch, path)
     finally:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> "csr_array | None":

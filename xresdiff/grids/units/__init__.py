@@ -1,7 +1,7 @@
 """Units converted or refused; amounts made rates."""
 
 from xresdiff.grids.units.conversion import (
-    ChannelLike,
+    QuantityLike,
     check,
     convert,
     factor_offset,
@@ -10,7 +10,7 @@ from xresdiff.grids.units.conversion import (
 )
 
 __all__ = [
-    "ChannelLike",
+    "QuantityLike",
     "check",
     "convert",
     "factor_offset",

@@ -14,18 +14,19 @@ import pandas as pd  # type: ignore[import-untyped]
 import xarray as xr
 
 from xresdiff.errors import UnitsError
-from xresdiff.grids.units import steps
+from xresdiff.grids.units import steps, times
 from xresdiff.grids.units.steps import Interval
 
 __all__ = [
     "START",
     "Duration",
     "Interval",
-    "bounds_of",
     "deaccumulate",
+    "doubts",
     "hours_of",
     "interval_of",
     "per_hour",
+    "time_bounds_of",
     "ways_to_say",
 ]
 
@@ -67,7 +68,7 @@ def hours_of(accumulation: Duration) -> float:
     return hours
 
 
-def bounds_of(ds: xr.Dataset, name: Hashable) -> xr.DataArray | None:
+def time_bounds_of(ds: xr.Dataset, name: Hashable) -> xr.DataArray | None:
     """Return the bounds of the time of a variable, (time, 2), None if there are none.
 
     Xarray leaves them behind when the variable is taken out of its Dataset.
@@ -76,10 +77,10 @@ def bounds_of(ds: xr.Dataset, name: Hashable) -> xr.DataArray | None:
     --------
     >>> ds = xr.Dataset({"tp": ("time", [1.0]), "time_bnds": (("time", "b"), [[0, 3600]])})
     >>> ds = ds.assign_coords(time=("time", [3600], {"bounds": "time_bnds"}))
-    >>> bounds_of(ds, "tp").values
+    >>> time_bounds_of(ds, "tp").values
     array([[   0, 3600]])
     """
-    for time in _time_names(ds[name]):
+    for time in times.time_names(ds[name]):
         coord = ds[time]
         bounds = coord.attrs.get("bounds") or coord.encoding.get("bounds")
         if bounds in ds.variables and len(set(ds[bounds].dims) - set(coord.dims)) == 1:
@@ -108,7 +109,7 @@ def interval_of(
     accumulation : str, datetime.timedelta or numpy.timedelta64, optional
         What the user says: an interval such as "1h", or "start".
     bounds : xarray.DataArray, (time, 2), optional
-        Bounds of time, from :func:`bounds_of`.
+        Bounds of time, from :func:`time_bounds_of`.
     infer : bool, default True
         Whether amounts may be taken to grow from the start. It suits rain, which never falls,
         so that a mistake shows.
@@ -126,7 +127,9 @@ def interval_of(
 
     Examples
     --------
-    >>> da = xr.DataArray([1.0], dims="time", attrs={"cell_methods": "time: sum (interval: 3 h)"})
+    >>> hours = np.array(["2024-07-01T03", "2024-07-01T06"], "M8[ns]")
+    >>> da = xr.DataArray([1.0, 2.0], {"time": hours}, "time")
+    >>> da.attrs["cell_methods"] = "time: sum (interval: 3 h)"
     >>> interval_of(da).hours, interval_of(da, "1h").hours
     (3.0, 1.0)
     """
@@ -209,21 +212,81 @@ def deaccumulate(da: xr.DataArray, dim: Hashable) -> xr.DataArray:
     return (da - da.shift({dim: 1}, fill_value=0)).assign_attrs(da.attrs)
 
 
+def doubts(da: xr.DataArray, interval: Interval, rate: xr.DataArray, *, rounding: float) -> str:
+    """Say what makes the interval of amounts doubtful, with the lines that settle it.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        Amounts; only their attributes and coordinates are read.
+    interval : Interval
+        From :func:`interval_of`.
+    rate : xarray.DataArray
+        What came of them. It is looked at if it is in memory.
+    rounding : float
+        As of :func:`per_hour`, in the units of `rate`.
+
+    Returns
+    -------
+    str
+        Empty if there is no doubt.
+    """
+    if interval.inferred:
+        return _custom(da, interval)
+    each = interval.along is None and not isinstance(interval.hours, xr.DataArray)
+    if not each or steps.along_steps(da) or not times.grows_through_days(rate, rounding=rounding):
+        return ""
+    line = times.differences(da, times.since_midnight(rate), daily=True)
+    return (
+        f"variable {da.name!r} was taken for amounts of {interval.hours:g} h each, but grows "
+        "through the day and falls after 00 UTC only, as sums since 00 UTC do, such as those of "
+        f"ERA5-Land. If it is one, take what fell between the times first: {line}"
+    )
+
+
 def ways_to_say(da: xr.DataArray) -> str:
     """Say what a user can type to tell the interval of a variable."""
     text = f"{da.attrs.get('description', '')} {da.attrs.get('long_name', '')}".lower()
-    times = [dim for dim in da.dims if str(dim).lower() in ("time", "xtime", "valid_time")]
-    if "accumulated" in text and times and steps.step_name(da) is None:
+    along = [dim for dim in da.dims if str(dim).lower() in ("time", "xtime", "valid_time")]
+    apart = times.hours_apart(da)
+    between = f"{apart:g}h" if apart and apart >= 1 else f"{apart * 60:g}min" if apart else "1h"
+    typed = f'ds.resdiff.downscale(accumulation="{between}")'
+    if "accumulated" in text and along and steps.step_name(da) is None:
         return (
-            f"it is called accumulated: if it grows along {times[0]!r}, take what fell between the "
-            f"times, ds = ds.assign({da.name}=ds[{da.name!r}].diff({times[0]!r}, label='upper')), "
-            'and then say how far apart they are: ds.resdiff.downscale(accumulation="1h")'
+            f"it is called accumulated: if it grows along {along[0]!r}, take what fell between the "
+            f"times, {times.differences(da, along[0])}, "
+            f"and then say how far apart they are: {typed}"
         )
     since = f' (accumulation="{START}" if since the start of the forecast)'
+    told = f"say over how long it was summed: {typed}"
+    if steps.step_name(da) is not None:
+        told += since
+    if apart is not None and apart <= 1:  # else it would be refused
+        told += f", or ds[{da.name!r}].attrs['cell_methods'] = 'time: sum (interval: 1 hour)'"
+    return told if steps.along_steps(da) else told + _unless_since_midnight(da, apart)
+
+
+def _unless_since_midnight(da: xr.DataArray, apart: float | None) -> str:
+    """Say what to do with sums since 00 UTC; nothing where times are a day apart."""
+    if apart is not None and apart >= times.DAY_HOURS:
+        return ""
+    told = "if it grows through the day, as that of ERA5-Land does"
+    dim = times.since_midnight(da)
+    if dim is not None:
+        line = times.differences(da, dim, daily=True)
+        return f"; but {told}, take what fell between the times first: {line}"
+    return f"; but {told}, it is the sum since 00 UTC, not of an hour"
+
+
+def _custom(da: xr.DataArray, interval: Interval) -> str:
+    """Say what of a forecast is taken from custom, and how to say it."""
+    assert isinstance(interval.hours, xr.DataArray)
+    own = float(interval.hours[0])
     return (
-        f'say over how long it was summed: ds.resdiff.downscale(accumulation="1h")'
-        f"{since if steps.step_name(da) is not None else ''}, or "
-        f"ds[{da.name!r}].attrs['cell_methods'] = 'time: sum (interval: 1 hour)'"
+        f"variable {da.name!r} was taken to be summed since the start of the forecast, as most "
+        f"are, and its differences along {interval.along!r} were taken. If so, say it: "
+        f'ds.resdiff.downscale(accumulation="{START}"). If each is the amount of its own step, as '
+        f'in ERA5, the rates are wrong: ds.resdiff.downscale(accumulation="{own:g}h")'
     )
 
 
@@ -259,20 +322,10 @@ def _timedelta_hours(duration: Any) -> float | None:
     return None if np.isnan(hours) else hours
 
 
-def _time_names(da: xr.DataArray) -> list[Hashable]:
-    """Name the coordinates of time, those which are dimensions first."""
-    names = [
-        name
-        for name, coord in da.coords.items()
-        if name in ("time", "valid_time") or coord.attrs.get("standard_name") == "time"
-    ]
-    return sorted(names, key=lambda name: name not in da.dims)
-
-
 def _summed_over_time(da: xr.DataArray) -> tuple[str, str] | None:
     """Return the method "sum" over time and its remarks, None if the cell methods have none."""
-    times = "|".join(re.escape(str(name)) for name in {"time", *_time_names(da)})
-    pattern = rf"\b(?:{times}):\s+(?:\w+:\s+)*(sum)\b\s*(?:\(([^)]*)\))?"
+    names = "|".join(re.escape(str(name)) for name in {"time", *times.time_names(da)})
+    pattern = rf"\b(?:{names}):\s+(?:\w+:\s+)*(sum)\b\s*(?:\(([^)]*)\))?"
     found = re.search(pattern, str(da.attrs.get("cell_methods", "")))
     return (found[1], found[2] or "") if found else None
 
@@ -305,27 +358,24 @@ def _from_cell_methods(da: xr.DataArray, remark: str) -> Interval | None:
     """Return the interval of a remark like "interval: 1 hour".
 
     CF means the spacing of what was summed by it: in daily sums of hourly rain it is not the
-    interval. So it counts where times are no further apart.
+    interval. So it counts where there are times no further apart.
     """
     found = re.search(r"interval:\s*([\d.]+\s*[a-z]+)", remark, re.IGNORECASE)
     hours = _timedelta_hours(found[1]) if found else None
     if found is None or not hours:
         return None
-    apart = _shortest_step_hours(da)
-    if apart is not None and apart > hours * (1 + 1e-6):
+    apart = times.hours_apart(da)
+    if apart is None:
+        raise UnitsError(
+            f"variable {da.name!r} was summed over time with an interval of {found[1]}, which is "
+            "the spacing of what was summed; with no two times to compare, it may be the sum of "
+            f"{found[1]} or of longer; say which: "
+            f'ds.resdiff.downscale(accumulation="{hours:g}h"), or the longer time'
+        )
+    if apart > hours * (1 + 1e-6):
         raise UnitsError(
             f"variable {da.name!r} was summed over time with an interval of {found[1]}, but its "
             f"times are {apart:g} h apart, so it may be the sum of {found[1]} or of {apart:g} h; "
             f'say which: ds.resdiff.downscale(accumulation="{hours:g}h") or "{apart:g}h"'
         )
     return Interval(hours)
-
-
-def _shortest_step_hours(da: xr.DataArray) -> float | None:
-    """Return how far apart the closest times are, None if there is one."""
-    for name in _time_names(da):
-        index = da.indexes.get(name)
-        if index is not None and index.size > 1 and index.dtype.kind in "MO":
-            apart = np.abs(np.diff(index.values).astype("timedelta64[us]"))
-            return float(apart.min() / np.timedelta64(1, "h"))
-    return None

@@ -13,7 +13,7 @@ from xresdiff.grids.units.geopotential import geopotential_problem, line_to_type
 from xresdiff.grids.units.spellings import plain, unit
 
 __all__ = [
-    "ChannelLike",
+    "QuantityLike",
     "check",
     "convert",
     "factor_offset",
@@ -35,7 +35,7 @@ _DIFFERENCES = re.compile(r"anomal|difference|depression|tendency|change_over_ti
 _SPREADS = re.compile(r":\s+(range|standard_deviation|anomal\w*|difference)\b")
 
 
-class ChannelLike(Protocol):
+class QuantityLike(Protocol):
     """What a conversion asks of a channel."""
 
     @property
@@ -71,6 +71,15 @@ class _Conversion:
         da = da.copy(deep=False)
         da.attrs = attrs | {"units": self.units}
         return da
+
+    def doubt(self, da: xr.DataArray, converted: xr.DataArray) -> str:
+        """Say what makes the interval doubtful, empty if nothing does."""
+        if self.interval is None:
+            return ""
+        rounding = 0.0
+        if isinstance(self.interval.hours, float):
+            rounding = self.rounding * self.factor / self.interval.hours
+        return accumulations.doubts(da, self.interval, converted, rounding=rounding)
 
 
 def factor_offset(found: str, needed: str) -> tuple[float, float]:
@@ -141,7 +150,7 @@ def is_difference(attrs: Mapping[str, Any]) -> bool:
 
 def check(
     da: xr.DataArray,
-    to_units: str | ChannelLike,
+    to_units: str | QuantityLike,
     *,
     accumulation: accumulations.Duration | None = None,
     bounds: xr.DataArray | None = None,
@@ -169,7 +178,7 @@ def check(
 
 def convert(
     da: xr.DataArray,
-    to_units: str | ChannelLike,
+    to_units: str | QuantityLike,
     *,
     accumulation: accumulations.Duration | None = None,
     bounds: xr.DataArray | None = None,
@@ -179,7 +188,8 @@ def convert(
     Without a ``units`` attribute it is taken to be in `to_units`, with a warning. A difference of
     temperatures converts without an offset, and never to a temperature. An amount, such as "mm" of
     rain, becomes a rate where it is known over which time it was summed (see
-    :func:`~xresdiff.grids.units.accumulations.interval_of`).
+    :func:`~xresdiff.grids.units.accumulations.interval_of`). It warns where that is taken from
+    custom, and where amounts in memory look like sums since 00 UTC.
 
     Parameters
     ----------
@@ -192,7 +202,7 @@ def convert(
         Over which time amounts were summed, such as "1h", or "start" if since the start of the
         forecast; rates are not affected.
     bounds : xarray.DataArray, (time, 2), optional
-        Bounds of time, from :func:`~xresdiff.grids.units.accumulations.bounds_of`.
+        Bounds of time, from :func:`~xresdiff.grids.units.accumulations.time_bounds_of`.
 
     Returns
     -------
@@ -220,12 +230,16 @@ def convert(
             f"variable {da.name!r} has no units, {conversion.units!r} is assumed; say so: "
             f"ds[{da.name!r}].attrs['units'] = {conversion.units!r}"
         )
-    return conversion(da)
+    converted = conversion(da)
+    doubt = conversion.doubt(da, converted)
+    if doubt:
+        warn(doubt)
+    return converted
 
 
 def _conversion(
     da: xr.DataArray,
-    to_units: str | ChannelLike,
+    to_units: str | QuantityLike,
     accumulation: accumulations.Duration | None,
     bounds: xr.DataArray | None,
 ) -> _Conversion:
@@ -256,7 +270,7 @@ def _conversion(
 
 
 def _of_temperature(
-    da: xr.DataArray, found: str, needed: str, to_units: str | ChannelLike
+    da: xr.DataArray, found: str, needed: str, to_units: str | QuantityLike
 ) -> _Conversion:
     """Convert a temperature to one, or a difference of temperatures to one."""
     given = is_difference(da.attrs)

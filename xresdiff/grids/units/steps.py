@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import UnitsError
+from xresdiff.grids.coords.criteria import role_candidates
 
-__all__ = ["Interval", "from_ranges", "inferred", "since_start", "step_name"]
+__all__ = ["Interval", "along_steps", "from_ranges", "inferred", "since_start", "step_name"]
 
 # Hours of GRIB's units of steps (code table 4.4), beside months and longer, which vary.
 _GRIB_HOURS = {0: 1 / 60, 1: 1.0, 2: 24.0, 10: 3.0, 11: 6.0, 12: 12.0}
@@ -42,12 +43,24 @@ class Interval:
 
 
 def step_name(da: xr.DataArray) -> Hashable | None:
-    """Name the coordinate of the steps of a forecast, None if there is none."""
-    for name, coord in da.coords.items():
-        steps = name == "step" or coord.attrs.get("standard_name") == "forecast_period"
-        if steps and coord.ndim <= 1:
-            return name
-    return None
+    """Name the coordinate of the steps of a forecast, None if there is none.
+
+    One along a dimension counts more than a scalar.
+
+    Examples
+    --------
+    >>> da = xr.DataArray([1.0], {"prediction_timedelta": [6]}, "prediction_timedelta")
+    >>> step_name(da)
+    'prediction_timedelta'
+    """
+    names = [name for name in role_candidates(da, "lead_time") if da[name].ndim <= 1]
+    return min(names, key=lambda name: not da[name].dims, default=None)
+
+
+def along_steps(da: xr.DataArray) -> bool:
+    """Tell whether a variable runs along the steps of a forecast."""
+    name = step_name(da)
+    return name is not None and bool(da[name].dims)
 
 
 def since_start(da: xr.DataArray) -> Interval:
@@ -63,10 +76,18 @@ def since_start(da: xr.DataArray) -> Interval:
     if name is None or ends is None:
         raise UnitsError(
             f"variable {da.name!r} is said to be summed since the start of the forecast, but has "
-            "no steps with a unit of time; give them: "
-            "ds.assign_coords(step=np.arange(1, n + 1) * np.timedelta64(1, 'h'))"
+            f"no steps with a unit of time; give them: {_line_of_steps(da)}"
         )
     return _growing(da[name], ends)
+
+
+def _line_of_steps(da: xr.DataArray) -> str:
+    """Return the line that gives steps of an hour to the dimension of time, whatever its name."""
+    times = [dim for dim in da.dims if str(dim).lower() in ("time", "valid_time", "xtime", "step")]
+    dim = times[0] if times else "step"
+    renamed = "" if dim == "step" else f".rename({{{dim!r}: 'step'}})"
+    steps = f"np.arange(1, {da.sizes.get(dim, 1)} + 1) * np.timedelta64(1, 'h')"
+    return f"ds{renamed}.assign_coords(step=('step', {steps}))"
 
 
 def inferred(da: xr.DataArray) -> Interval | None:
