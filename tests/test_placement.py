@@ -257,6 +257,13 @@ def test_the_line_to_type_works(era, draw, toy):
     assert bool(ens.precip_rate.notnull().all())
 
 
+def test_disorder_is_refused_of_both_grids(era, draw):
+    mixed = NATIONAL.isel(y=[0, 2, 1, *range(3, 24)])
+    message = refusal(draw, era.isel(latitude=[1, 0, *range(2, 25)]), grid=mixed)
+    assert "the coordinate 'latitude' neither rises nor falls throughout" in message
+    assert "grid: the coordinate 'y' neither rises nor falls throughout" in message
+
+
 def test_what_is_no_grid_is_refused(era, draw):
     message = refusal(draw, era, grid=(200, 300), regridding="cubic", accumulation="1 apple")
     for told in ("grid is a tuple", "regridding is 'cubic'", "1 apple"):

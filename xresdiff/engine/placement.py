@@ -101,7 +101,8 @@ def _at_home(
             found = uneven or [f"the spacing of the grid is {_by(spacing)} km; {_range(card)}"]
             area_km2 = np.prod([ds.sizes[dim] for dim in given.dims]) * np.prod(spacing)
             line = _line(card, float(area_km2))
-            return None, [f"{problem}. Say which grid is wanted: {line}" for problem in found]
+            say = "Or say" if uneven else "Say"
+            return None, [f"{problem}. {say} which grid is wanted: {line}" for problem in found]
         fine = target.refine(ds, card.target.factor)
     except InputError as error:
         return None, [str(error)]
@@ -118,8 +119,14 @@ def _elsewhere(
     assert isinstance(card.target, RefineTarget)  # checked
     factor = card.target.factor
     try:
-        ds = read_bounds(ds, given)
         wanted = coords.find_horizontal(grid)
+        disorder = [
+            *coords.check_order(given),
+            *(f"grid: {told}" for told in coords.check_order(wanted)),
+        ]
+        if disorder:
+            return None, disorder
+        ds = read_bounds(ds, given)
         fine = target.target_grid(grid)
         steps = _spacing(grid, wanted)
         problems = [f"grid: {problem}" for problem in _uneven(wanted)]
