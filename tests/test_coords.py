@@ -538,3 +538,20 @@ def test_texts_are_no_times():
 def test_member_names_are_those_of_the_role():
     assert MEMBER_NAMES[:2] == ("member", "number")
     assert {"ens", "variant_label", "sample"} <= set(MEMBER_NAMES)
+
+
+def test_unordered_longitudes_are_not_there_twice():
+    lon = [*range(0, 360, 20), *range(10, 360, 20)]
+    ds = xr.Dataset(coords={"lat": [0.0, 1.0], "lon": np.array(lon, "f8")})
+    assert find_horizontal(ds).kind == "latlon"
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4807", "EPSG:2263"])
+def test_maps_in_grads_or_feet_are_not_taken_for_degrees_or_metres(crs):
+    import pyproj
+
+    mapping = ((), 0, {"crs_wkt": pyproj.CRS(crs).to_wkt()})
+    ds = xr.Dataset(coords={"y": [50.0, 51.0], "x": [0.0, 1.0], "spatial_ref": mapping})
+    found = find_horizontal(ds)
+    assert found.kind == "projected"
+    assert not found.units

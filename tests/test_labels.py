@@ -233,9 +233,30 @@ def test_dates_of_the_usual_calendars_are_those_of_numpy():
         assert dates[0].values.tolist() == plain[0].values.tolist()
 
 
-@pytest.mark.parametrize(("values", "units"), [([6, 12], "hours"), ([0.25, 0.5], "days")])
-def test_steps_are_those_that_they_are_once_decoded(values, units):
+@pytest.mark.parametrize(
+    ("values", "units", "dtype"),
+    [
+        ([6, 12], "hours", "i8"),
+        ([6, 12], "h", "u1"),
+        ([6, 12], "hour", "f4"),
+        ([0.25, 0.5], "days", "f4"),
+        ([21600, 43200], "s", "i4"),
+        ([360, 720], "minutes", "i2"),
+    ],
+)
+def test_steps_are_those_that_they_are_once_decoded(values, units, dtype):
     hours = np.array([6, 12], "timedelta64[h]").astype("timedelta64[ns]")
     decoded = xr.Dataset(coords={"step": hours})
-    numbers = xr.Dataset(coords={"step": ("step", values, {"units": units})})
+    numbers = xr.Dataset(coords={"step": ("step", np.array(values, dtype), {"units": units})})
     assert texts(numbers, "step") == texts(decoded, "step")
+
+
+@pytest.mark.parametrize("kind", ["month", "text", "bytes"])
+def test_coordinates_beside_a_dimension_tell_as_much_alone(kind):
+    time = np.array(["2024-07-01", "2024-08-01"], "M8[ns]")
+    beside = {"month": [7, 8], "text": ["a", "b"], "bytes": np.array([b"a", b"b"])}[kind]
+    ds = xr.Dataset(coords={"time": time, "beside": ("time", beside)})
+    whole = noise_labels(ds, ("time",))
+    for i in (0, 1):
+        one = ds.isel(time=i)
+        assert texts(one) == sorted(str(label.values[i]) for label in whole)

@@ -125,6 +125,22 @@ def test_values_among_others_are_no_fill_values(coarse, draw):
     assert bool(draw(coarse).precip_rate.notnull().all())
 
 
+@pytest.mark.parametrize("fill", [-99.9, -1.0, 1e20])
+def test_fill_values_that_attributes_tell_are_known(coarse, draw, fill):
+    coarse.precip_rate[1, 2, 3] = fill
+    coarse.precip_rate.attrs["missing_value"] = fill
+    with pytest.raises(InputError, match="look like a fill value"):
+        draw(coarse)
+
+
+def test_fill_values_show_in_fields_of_a_wide_range(coarse, draw):
+    coarse["precip_rate"] = coarse.precip_rate * 1e4
+    coarse.precip_rate.attrs["units"] = "mm h-1"
+    coarse.precip_rate[:, 2, 3] = -999.0
+    with pytest.raises(InputError, match="look like a fill value"):
+        draw(coarse)
+
+
 def test_values_far_below_the_minimum_are_refused(coarse, draw):
     coarse.precip_rate[1, 2, 3] = -7.0
     with pytest.raises(InputError, match="below its minimum of 0 mm h-1, the first, -7") as error:

@@ -191,7 +191,7 @@ def test_one_dimensional_latitudes_are_handed_back():
         (plane({"grid_mapping_name": "of my own"}), r"Unsupported grid mapping name: of my own"),
         (plane({"grid_mapping_name": "lambert_conformal_conic"}), "'standard_parallel' is missing"),
         (plane({**WRF, "standard_parallel": "x"}), "could not convert string"),
-        (plane(CORDEX), r"Derived Geographic.*'y' and 'x' are projected lengths"),
+        (plane(CORDEX), r"Derived Geographic.*'y' and 'x' are projected"),
         (plane(CRS(4326).to_cf()), r"Geographic 2D CRS.*assign_coords"),
     ],
 )
@@ -213,3 +213,10 @@ def test_the_line_to_type_helps():
 def test_a_crs_that_pyproj_cannot_read_is_refused(crs):
     with pytest.raises(InputError, match=r"pyproj cannot read crs=.*type an EPSG code"):
         read_crs(crs)
+
+
+def test_feet_are_refused():
+    y, x = ("y", [2e5, 2.1e5], {"units": "m"}), ("x", [9e5, 9.1e5], {"units": "m"})
+    ds = xr.Dataset(coords={"y": y, "x": x, "crs": ((), 0, cf_attrs(read_crs("EPSG:2263")))})
+    with pytest.raises(InputError, match="counts in US survey foot"):
+        geographic(ds, find_horizontal(ds))

@@ -338,9 +338,23 @@ def test_lazy_results_are_of_the_type_they_say(dtype):
 
 def test_packed_data_are_to_be_decoded():
     ds = europe()
+    ds["t2m"] = ((ds.t2m - 273.15) * 100).astype("i2")
     ds.t2m.attrs |= {"scale_factor": 0.01, "add_offset": 273.15}
     with pytest.raises(InputError, match=r"scale_factor, add_offset.*ds = xr.decode_cf\(ds\)"):
         regrid(ds, LAMBERT)
+    np.testing.assert_allclose(
+        regrid(xr.decode_cf(ds), LAMBERT).t2m, regrid(europe(), LAMBERT).t2m, atol=0.02
+    )
+
+
+def test_real_numbers_that_may_be_packed_are_asked_about():
+    ds = europe()
+    ds.t2m.attrs |= {"scale_factor": 0.01, "add_offset": 0.0, "missing_value": 1e20}
+    with pytest.raises(InputError, match="holds real numbers") as told:
+        regrid(ds, LAMBERT)
+    exec(str(told.value).rpartition("drop them: ")[2], {"ds": ds})
+    assert set(ds.t2m.attrs) == {"units", "add_offset", "missing_value"}
+    regrid(ds, LAMBERT)
 
 
 def test_a_text_is_no_grid():

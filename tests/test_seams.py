@@ -88,3 +88,9 @@ def test_cells_that_are_there_twice_are_refused():
     halo = source(lat, lon, two_d=True)
     with pytest.raises(InputError, match="cover some places twice"):
         regrid(halo, target_grid(lat=(42, 47), lon=(-5, 9), spacing_deg=1), method="conservative")
+
+
+def test_rows_without_coordinates_do_not_open_the_seam():
+    lon = np.broadcast_to(np.arange(0, 360, 10.0), (9, 36)).copy()
+    lon[2:, 5] = np.nan
+    assert goes_round(lon)

@@ -249,7 +249,7 @@ def test_a_bar_tells_the_progress_on_standard_error(tmp_path, blocks, capsys):
     assert "3/3" in err
 
 
-def test_a_store_without_a_finished_block_is_begun_anew(tmp_path):
+def test_a_store_without_a_finished_block_may_be_removed(tmp_path):
     def field(value):
         rain = xr.DataArray(np.full((2, 3, 4, 4), value), dims=("member", "time", "y", "x"))
         return rain.chunk(time=1).to_dataset(name="rain")
@@ -261,7 +261,11 @@ def test_a_store_without_a_finished_block_is_begun_anew(tmp_path):
     with pytest.raises(ValueError, match="values are missing"):
         to_zarr(broken, tmp_path / "a.zarr")
     mended = field(2.0).assign_attrs(mended="yes")
+    with pytest.raises(StoreError, match="none of it is finished, remove it") as told:
+        to_zarr(mended, tmp_path / "a.zarr")
+    exec("import shutil; " + str(told.value).rpartition(": ")[2])
     to_zarr(mended, tmp_path / "a.zarr")
     assert float(xr.open_zarr(tmp_path / "a.zarr").rain.min()) == 2
-    with pytest.raises(StoreError, match="holds another ensemble"):
+    with pytest.raises(StoreError, match="holds another ensemble") as told:
         to_zarr(field(3.0), tmp_path / "a.zarr")
+    assert "remove it" not in str(told.value)

@@ -48,8 +48,7 @@ def to_zarr(ens: xr.Dataset, path: str | os.PathLike[str], *, resume: bool = Tru
     ------
     StoreError
         If `path` cannot be written, or holds something else, or another ensemble: one of other
-        attributes, coordinates, names, dimensions or types. Nothing of it is touched, unless not
-        one block of it was finished: then it is begun anew.
+        attributes, coordinates, names, dimensions or types. Nothing of it is touched.
         Also if writing fails half-way; what is finished stays.
 
     Notes
@@ -74,10 +73,7 @@ def to_zarr(ens: xr.Dataset, path: str | os.PathLike[str], *, resume: bool = Tru
     if found and not resume:
         raise StoreError(f"{folder} is there already; to go on with it, type resume=True")
     if found and found.fingerprint != fingerprint:
-        if found.done or not found.chunks:
-            raise StoreError(_mismatch(ens, folder))
-        shutil.rmtree(folder)  # of a try that failed before its first block
-        found = None
+        raise StoreError(_mismatch(ens, folder, nothing=bool(found.chunks) and not found.done))
     manifest = found or _Manifest(fingerprint, _chunks(ens[streamed], steps))
     ens = _rechunk(ens, streamed, manifest.chunks)
     if not found:
@@ -248,8 +244,8 @@ def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values).tobytes()
 
 
-def _mismatch(ens: xr.Dataset, folder: Path) -> str:
-    """Say in what the ensemble of a store differs from the one to write."""
+def _mismatch(ens: xr.Dataset, folder: Path, *, nothing: bool) -> str:
+    """Say in what the ensemble of a store differs from the one to write, and if none is there."""
     there = xr.open_zarr(folder)
     ours, theirs = _lasting(ens.attrs), _lasting(there.attrs)
     different = [
@@ -258,9 +254,10 @@ def _mismatch(ens: xr.Dataset, folder: Path) -> str:
         if _canonical(ours.get(name)) != _canonical(theirs.get(name))
     ]
     different = different or ["its variables or coordinates differ"]
+    empty = f", or, as none of it is finished, remove it: shutil.rmtree({str(folder)!r})"
     return (
         f"{folder} holds another ensemble: {'; '.join(different)}. It is left as it is; type "
-        f"another path, such as {str(folder.with_suffix('.new.zarr'))!r}"
+        f"another path, such as {str(folder.with_suffix('.new.zarr'))!r}{empty if nothing else ''}"
     )
 
 

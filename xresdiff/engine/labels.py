@@ -28,12 +28,20 @@ _PRESSURE = {
     "axis": "Z",
 }
 # Of units of time, without the s of many, in lower case.
-SECONDS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "h": 3600}
+SECONDS = {
+    "second": 1,
+    "sec": 1,
+    "s": 1,
+    "minute": 60,
+    "min": 60,
+    "hour": 3600,
+    "hr": 3600,
+    "h": 3600,
+}
 SECONDS |= {"day": 86400, "d": 86400}
 
 _TOLD: tuple[RoleName, ...] = ("time", "reference_time", "lead_time", "realization")
 
-# Scalar coordinates that say at which height fields are, on which map, or in which version.
 _FIXED = frozenset({"height", "depth", "altitude", "surface", "heightAboveGround", "expver", "crs"})
 _FIXED_ATTRS = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "positive"})
 
@@ -43,10 +51,10 @@ _SAMPLE = {"long_name": "generated sample of each realization", "units": "1"}
 def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArray]:
     """Return what tells the fields of a Dataset apart: texts along some of the dimensions `loop`.
 
-    One array for each indexed coordinate of these dimensions, for each other one of times, starts,
-    steps or realizations, lazy if that is, and for each scalar one that is no height or map; for
-    a dimension without a coordinate, its places. It does not matter whether a coordinate runs
-    along a dimension or stands alone, so ``ds.isel(time=0)`` is the time that it was.
+    One array for each coordinate of these dimensions, and for each scalar one, that is no height,
+    map or version, lazy if that is; for a dimension without a coordinate, its places. It does not
+    matter whether a coordinate runs along a dimension or stands alone, so ``ds.isel(time=0)`` is
+    the time that it was.
 
     Examples
     --------
@@ -77,13 +85,15 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
 
 def _times_of_steps(coord: xr.DataArray) -> xr.DataArray:
     """Return lead times that are numbers, in hours say, as the durations that they are."""
-    seconds = SECONDS.get(str(coord.attrs.get("units", "")).strip().lower().rstrip("s"))
+    unit = str(coord.attrs.get("units", "")).strip().lower()
+    seconds = SECONDS.get(unit) or SECONDS.get(unit.removesuffix("s"))
     if seconds is None or coord.dtype.kind not in "iuf":
         return coord
-    return (coord * (seconds * 10**9)).round().astype("timedelta64[ns]")
+    return (coord.astype(np.float64) * (seconds * 1e9)).round().astype("timedelta64[ns]")
 
 
 def _texts(values: np.ndarray, *, name: Hashable) -> np.ndarray:
+    values = np.char.decode(values) if values.dtype.kind == "S" else values
     texts = [f"{name}={label_of(value)}" for value in values.ravel()]
     return np.array(texts, dtype=str).reshape(values.shape)
 
@@ -94,16 +104,16 @@ def _tells_apart(ds: xr.Dataset, name: Hashable) -> bool:
         return len(ds.xindexes.get_all_coords(name)) == 1  # or its levels tell
     if name in {*ds.dims, *ds.xindexes}:
         return True
-    if not coord.dims and coord.dtype.kind in "iufUSb":  # a place along a dimension, once
-        return not _is_fixed(ds, name)
+    if _is_fixed(ds, name):
+        return False
     if coord.dtype.kind != "O":
-        return coord.dtype.kind in "mM"
-    first = coord.isel(dict.fromkeys(coord.dims, 0)).values[()]
-    return hasattr(first, "calendar")  # of cftime
+        return coord.dtype.kind in "iufUSbmM"
+    first: Any = coord.isel(dict.fromkeys(coord.dims, 0)).values[()]
+    return isinstance(first, str) or hasattr(first, "calendar")  # of cftime
 
 
 def _is_fixed(ds: xr.Dataset, name: Hashable) -> bool:
-    """Tell whether a scalar coordinate describes fields, and tells none from another."""
+    """Tell whether a coordinate says at which height, on which map, of which version fields are."""
     attrs = ds[name].attrs
     return bool(
         name in _FIXED

@@ -12,12 +12,13 @@ from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
 from xresdiff.grids.coords import Horizontal
 from xresdiff.grids.units import geopotential_problem
+from xresdiff.grids.units.packing import fill_values
 from xresdiff.models.card import Channel
 
 __all__ = ["checked", "decoded", "filled", "masked"]
 
 # Values that stand for missing ones in files, where no attribute says so: those of netCDF, of old
-# climate archives and of many programs. They count where they lie far from all other values.
+# climate archives and of many programs. They count where no other values lie as low or as high.
 FILL_VALUES = (-9999.0, -9999.9, -999.0, -999.9, -32768.0, -32767.0, -99999.0, 99999.0, 999999.0)
 LARGEST = 1e15  # nothing that is measured on Earth is more than this, in any units
 
@@ -46,6 +47,7 @@ def decoded(
         name=da.name,
         rows=_places(grid.y_coord, grid.dims[0]),
         columns=_places(grid.x_coord, grid.dims[1]),
+        fills=fill_values(da),
         skipna=request.arguments.skipna,
     ).assign_attrs(da.attrs)
 
@@ -57,17 +59,18 @@ def decode_block(
     name: Hashable,
     rows: list[str],
     columns: list[str],
+    fills: tuple[float, ...],
     skipna: bool,
 ) -> np.ndarray:
     """Return ``(..., y, x)`` with NaN for what is missing."""
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
-    fills, missing = _fills(values), ~np.isfinite(values)
-    if fills.any():
-        first = values[fills][0].item()
+    filled, missing = _fills(values, fills), ~np.isfinite(values)
+    if filled.any():
+        first = values[filled][0].item()
         raise InputError(
-            f"{what}: {fills.sum()} of {values.size} values of {name!r} look like a fill value "
+            f"{what}: {filled.sum()} of {values.size} values of {name!r} look like a fill value "
             f"that was not decoded, {first:g}, the first at "
-            f"{_first(fills, labels, rows, columns)}; make it missing, "
+            f"{_first(filled, labels, rows, columns)}; make it missing, "
             f"ds[{name!r}].where(ds[{name!r}] != {first!r}), and type skipna=True"
         )
     if missing.any() and not skipna:
@@ -79,17 +82,17 @@ def decode_block(
     return np.where(missing, np.nan, values).astype(values.dtype) if missing.any() else values
 
 
-def _fills(values: np.ndarray) -> np.ndarray:
-    """Tell which values stand for missing ones."""
+def _fills(values: np.ndarray, told: tuple[float, ...]) -> np.ndarray:
+    """Tell which values stand for missing ones: those `told` do, others by where they lie."""
     finite = np.isfinite(values)
-    huge = finite & (np.abs(values) > LARGEST)
-    known = finite & np.isin(values, np.array(FILL_VALUES, values.dtype))
-    rest = values[finite & ~huge & ~known]
-    if not known.any() or not rest.size:
-        return huge | known
-    low, high = float(rest.min()), float(rest.max())
-    span = high - low
-    return huge | (known & ((values < low - span) | (values > high + span)))
+    sure = finite & (np.abs(values) > LARGEST)
+    if told:
+        sure |= np.isin(values, np.array(told, values.dtype))
+    likely = finite & np.isin(values, np.array(FILL_VALUES, values.dtype))
+    rest = values[finite & ~sure & ~likely]
+    if not likely.any() or not rest.size:
+        return sure | likely
+    return sure | (likely & ((values < rest.min()) | (values > rest.max())))
 
 
 def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) -> xr.DataArray:

@@ -41,11 +41,8 @@ FALSE_ORIGIN = ("false_easting", "false_northing")
 # in km passes this, and hardly any that is meant in metres stays below.
 MOST_KM = 5e4
 
-ROTATED_EXAMPLE = {
-    "grid_mapping_name": "rotated_latitude_longitude",
-    "grid_north_pole_latitude": 39.25,
-    "grid_north_pole_longitude": -162.0,
-}
+_POLE = {"grid_north_pole_latitude": 39.25, "grid_north_pole_longitude": -162.0}  # in Europe
+ROTATED_EXAMPLE = {"grid_mapping_name": "rotated_latitude_longitude", **_POLE}
 
 
 def geographic(
@@ -140,7 +137,14 @@ def grid_crs(obj: xr.Dataset | xr.DataArray, grid: Horizontal) -> "CRS":
     if not (is_rotated(crs) if grid.kind == "rotated" else crs.is_projected):
         raise InputError(
             f"the grid mapping {grid.grid_mapping!r} is that of a {crs.type_name}, but {grid.y!r} "
-            f"and {grid.x!r} are {_meaning(grid)}; write the one of their own: {_line(grid)}"
+            f"and {grid.x!r} are {grid.kind}; write the one of their own: {_line(grid)}"
+        )
+    unit = crs.axis_info[0]
+    if crs.is_projected and unit.unit_conversion_factor not in (1.0, 1e3):
+        raise InputError(
+            f"the grid mapping {grid.grid_mapping!r} counts in {unit.unit_name}, {grid.y!r} and "
+            f"{grid.x!r} are to be in m or km; move the data to such a projection first: "
+            "ds.rio.reproject('EPSG:32618'), with the one of their place"
         )
     return crs
 
@@ -386,10 +390,6 @@ def _nothing_told(grid: Horizontal) -> str:
         f"there is neither two-dimensional latitude and longitude nor a grid mapping, so where "
         f"{grid.y!r} and {grid.x!r} lie is unknown; say which projection is theirs: {_line(grid)}"
     )
-
-
-def _meaning(grid: Horizontal) -> str:
-    return "those of a rotated pole" if grid.kind == "rotated" else "projected lengths"
 
 
 def _line(grid: Horizontal) -> str:

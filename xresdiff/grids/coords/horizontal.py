@@ -238,7 +238,7 @@ def _refuse_longitudes_twice(grid: Horizontal) -> None:
         return
     x = grid.x_values
     again = int((np.abs(x - x[0]) > 360 - 0.01 * np.abs(x[1] - x[0])).sum())
-    if again:
+    if again and np.unique((x % 360).round(6) % 360).size == x.size - again:
         raise InputError(
             f"the longitudes {grid.x!r} go round the earth and begin again: {again} of {x.size} "
             f"are there twice; leave them out: ds.isel({{{grid.dims[1]!r}: slice(None, -{again})}})"
@@ -281,7 +281,9 @@ def _unit_of_crs(text: str) -> str:
     except ProjError:
         return ""
     if crs.is_geographic and not crs.is_derived:
-        return "degrees"
+        meridian = crs.prime_meridian
+        usual = crs.axis_info[0].unit_name == "degree" and not (meridian and meridian.longitude)
+        return "degrees" if usual else ""
     factor = crs.axis_info[0].unit_conversion_factor if crs.is_projected else 0.0
     return {1.0: "m", 1000.0: "km"}.get(factor, "")
 

@@ -44,7 +44,7 @@ def goes_round(lon: np.ndarray) -> bool:
         way = closing / np.median(steps, axis=1)  # in steps, onwards
     met = (way > OF_A_STEP[0]) & (way < OF_A_STEP[1])
     round_ = met & (np.abs(np.abs(steps.sum(axis=1) + closing) - 360) < 1e-3)
-    return bool(round_.sum() > MOST_ROWS * len(rows))
+    return bool(round_.sum() > MOST_ROWS * known.sum())
 
 
 def closed_weights(source: Grid, target: Grid, make: Maker) -> "csr_array":

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["packed_problem"]
+__all__ = ["fill_values", "packed_problem"]
 
-_SCALES = ("scale_factor", "add_offset")
+_SCALES = {"scale_factor": 1.0, "add_offset": 0.0}  # and what they are where they change nothing
 _FILLS = ("_FillValue", "missing_value")
 
 
@@ -30,14 +30,34 @@ def packed_problem(da: xr.DataArray) -> str | None:
     "variable 'rr' is packed: its attributes have scale_factor, as if its file was opened with
     mask_and_scale=False; decode it: ds = xr.decode_cf(ds)"
     """
-    told = [name for name in _SCALES if name in da.attrs]
-    told += [name for name in _FILLS if np.isfinite(_number(da.attrs.get(name)))]
-    if not told:
+    scales = [name for name, idle in _SCALES.items() if _number(da.attrs.get(name, idle)) != idle]
+    fills = [name for name in _FILLS if np.isfinite(_number(da.attrs.get(name)))]
+    if da.dtype.kind in "iu" and (scales or fills):
+        return (
+            f"variable {da.name!r} is packed: its attributes have {', '.join(scales + fills)}, as "
+            "if its file was opened with mask_and_scale=False; decode it: ds = xr.decode_cf(ds)"
+        )
+    if not scales:
         return None
+    named = ", ".join(f"{name!r}: 0" for name in scales)
     return (
-        f"variable {da.name!r} is packed: its attributes have {', '.join(told)}, as if its file "
-        "was opened with mask_and_scale=False; decode it: ds = xr.decode_cf(ds)"
+        f"variable {da.name!r} holds real numbers, but its attributes have {', '.join(scales)}, as "
+        "packed ones do. If it is packed, open its file again with xr.open_dataset(...); if not, "
+        f"drop them: ds[{da.name!r}].attrs = {{k: v for k, v in ds[{da.name!r}].attrs.items() if k "
+        f"not in {{{named}}}}}"
     )
+
+
+def fill_values(da: xr.DataArray) -> tuple[float, ...]:
+    """Return the fill values that the attributes of a variable still tell.
+
+    Examples
+    --------
+    >>> fill_values(xr.DataArray([1.0], dims="x", attrs={"missing_value": -99.9}))
+    (-99.9,)
+    """
+    told = (_number(da.attrs.get(name)) for name in _FILLS)
+    return tuple(value for value in told if np.isfinite(value))
 
 
 def _number(value: Any) -> float:
