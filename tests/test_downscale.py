@@ -340,3 +340,8 @@ def test_latitude_either_way_up_longitudes_of_any_turn(coarse, draw, dtype, star
     np.testing.assert_allclose(blocks.precip_rate, ds.precip_rate.expand_dims(member=3), rtol=1e-4)
     assert check_uniform(find_horizontal(result)) == []
     assert_close(draw(ds.chunk(time=1)).compute(), result)
+
+
+def test_a_lazy_coordinate_makes_no_lazy_result(coarse, draw):
+    beside = coarse.assign_coords(lead=("time", dask.array.arange(3)))
+    assert draw(beside).precip_rate.chunks is None

@@ -141,10 +141,10 @@ def downscale(
     )
     request = check_request(ds, open_model(model), arguments)
     labels = noise_labels(ds, request.loop)
-    coarse = stacked(ds, request, labels, chunks or {})
-    if coarse.chunks is None:
+    if all(ds[name].chunks is None for name in request.variables):
         labels = [label.compute() for label in labels]
-    else:
+    coarse = stacked(ds, request, labels, chunks or {})
+    if coarse.chunks is not None:
         labels = [label.chunk({d: coarse.chunksizes[d] for d in label.dims}) for label in labels]
     coarse = checked(coarse, labels, request)
     given = filled(coarse, request) if skipna else coarse

@@ -64,13 +64,13 @@ def decode_block(
 ) -> np.ndarray:
     """Return ``(..., y, x)`` with NaN for what is missing."""
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
-    filled, missing = _fills(values, fills), ~np.isfinite(values)
-    if filled.any():
-        first = values[filled][0].item()
+    bad, missing = _fills(values, fills), ~np.isfinite(values)
+    if bad.any():
+        first = values[bad][0].item()
         raise InputError(
-            f"{what}: {filled.sum()} of {values.size} values of {name!r} look like a fill value "
+            f"{what}: {bad.sum()} of {values.size} values of {name!r} look like a fill value "
             f"that was not decoded, {first:g}, the first at "
-            f"{_first(filled, labels, rows, columns)}; make it missing, "
+            f"{_first(bad, labels, rows, columns)}; make it missing, "
             f"ds[{name!r}].where(ds[{name!r}] != {first!r}), and type skipna=True"
         )
     if missing.any() and not skipna:
