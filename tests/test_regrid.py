@@ -368,3 +368,24 @@ def test_longitudes_out_of_turn_get_a_line_that_mends_them():
         regrid(ds, LAMBERT)
     mended = eval(str(told.value).rpartition("sort it: ")[2], {"ds": ds})
     np.testing.assert_allclose(regrid(mended, LAMBERT).t2m, regrid(europe(), LAMBERT).t2m)
+
+
+def test_bounds_that_xarray_has_decoded_count(tmp_path):
+    edges = np.array([40.0, 41, 43, 46, 50, 55, 60])
+    lat = (
+        "lat",
+        (edges[1:] + edges[:-1]) / 2 + 0.2,
+        {"bounds": "lat_bnds", "units": "degrees_north"},
+    )
+    bounds = (("lat", "nv"), np.stack([edges[:-1], edges[1:]], -1))
+    rain = (("lat", "lon"), np.random.default_rng(0).gamma(1, size=(6, 10)))
+    ds = xr.Dataset({"rain": rain, "lat_bnds": bounds}, {"lat": lat, "lon": np.arange(10.0)})
+    ds.to_netcdf(tmp_path / "a.nc")
+    grid = target_grid(lat=(41, 59), lon=(1, 8), spacing_deg=1)
+    moved = regrid(ds, grid, method="conservative").rain
+    with xr.open_dataset(tmp_path / "a.nc", decode_coords="all") as decoded:
+        assert "bounds" not in decoded.lat.attrs
+        again = regrid(decoded, grid, method="conservative").rain
+    np.testing.assert_allclose(again, moved, rtol=1e-12)
+    without = regrid(ds.drop_vars("lat_bnds"), grid, method="conservative").rain
+    assert float(abs(without - moved).max()) > 1e-3

@@ -12,6 +12,7 @@ from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
 from xresdiff.grids import units
 from xresdiff.grids.coords import Horizontal, find_horizontal
+from xresdiff.grids.coords.criteria import bounds_name
 from xresdiff.grids.coords.levels import take
 from xresdiff.grids.regrid import cropped, onto
 from xresdiff.grids.units.accumulations import time_bounds_of
@@ -113,6 +114,6 @@ def _regridded(
 def _frame(ds: xr.Dataset, grid: Horizontal) -> xr.Dataset:
     """Return the coordinates of the grid alone: y, x, latitude, longitude, bounds, mapping."""
     names = {grid.y, grid.x, grid.grid_mapping, *(grid.geographic or ())} - {None}
-    names |= {ds[name].attrs.get("bounds") for name in names} & set(ds.variables)
+    names |= {bounds_name(ds[name]) for name in names} & set(ds.variables)
     frame = ds.drop_vars(set(ds.variables) - names)
     return frame.set_coords(list(frame.data_vars))

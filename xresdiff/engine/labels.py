@@ -14,7 +14,8 @@ from dask.base import tokenize
 from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
 from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
-from xresdiff.grids.coords.criteria import RoleName, role_candidates
+from xresdiff.grids.coords.criteria import RoleName, bounds_name, role_candidates
+from xresdiff.grids.units.steps import hours_of_unit
 from xresdiff.models.card import Channel
 
 __all__ = ["labelled", "noise_labels"]
@@ -27,19 +28,6 @@ _PRESSURE = {
     "positive": "down",
     "axis": "Z",
 }
-# Of units of time, without the s of many, in lower case.
-SECONDS = {
-    "second": 1,
-    "sec": 1,
-    "s": 1,
-    "minute": 60,
-    "min": 60,
-    "hour": 3600,
-    "hr": 3600,
-    "h": 3600,
-}
-SECONDS |= {"day": 86400, "d": 86400}
-
 _TOLD: tuple[RoleName, ...] = ("time", "reference_time", "lead_time", "realization")
 
 _FIXED = frozenset({"height", "depth", "altitude", "surface", "heightAboveGround", "expver", "crs"})
@@ -85,11 +73,11 @@ def noise_labels(ds: xr.Dataset, loop: tuple[Hashable, ...]) -> list[xr.DataArra
 
 def _times_of_steps(coord: xr.DataArray) -> xr.DataArray:
     """Return lead times that are numbers, in hours say, as the durations that they are."""
-    unit = str(coord.attrs.get("units", "")).strip().lower()
-    seconds = SECONDS.get(unit) or SECONDS.get(unit.removesuffix("s"))
-    if seconds is None or coord.dtype.kind not in "iuf":
+    hours = hours_of_unit(coord)
+    if hours is None or coord.dtype.kind not in "iuf":
         return coord
-    return (coord.astype(np.float64) * (seconds * 1e9)).round().astype("timedelta64[ns]")
+    nanoseconds = coord.astype(np.float64) * round(hours * 3600 * 10**9)
+    return nanoseconds.round().astype("timedelta64[ns]")
 
 
 def _texts(values: np.ndarray, *, name: Hashable) -> np.ndarray:
@@ -181,7 +169,7 @@ def _kept(ds: xr.Dataset, fine: xr.Dataset, request: Request) -> xr.Coordinates:
         for name, coord in ds.coords.items()
         if set(coord.dims) <= set(request.loop) and name not in fine.variables
     }
-    bounds = {ds[name].attrs.get("bounds") for name in names}
+    bounds = {bounds_name(ds[name]) for name in names}
     names |= {
         name
         for name in bounds

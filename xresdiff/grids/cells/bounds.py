@@ -7,6 +7,7 @@ from xresdiff.errors import InputError
 from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.cells.sphere import unit_vectors
 from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.coords.criteria import bounds_name
 
 __all__ = ["bounds_of", "corner_bounds", "degrees", "hung", "read_bounds", "vertices"]
 
@@ -24,7 +25,7 @@ def read_bounds(ds: xr.Dataset, grid: Horizontal) -> xr.Dataset:
     They belong to the coordinates, which are in memory too, and are asked for many times.
     """
     names = {grid.y, grid.x, *(grid.geographic or ())}
-    told = {ds[name].attrs.get("bounds", ds[name].encoding.get("bounds")) for name in names}
+    told = {bounds_name(ds[name]) for name in names}
     lazy = [name for name in told & set(ds.variables) if ds[name].chunks is not None]
     if not lazy:
         return ds
@@ -34,7 +35,7 @@ def read_bounds(ds: xr.Dataset, grid: Horizontal) -> xr.Dataset:
 
 def bounds_of(obj: xr.Dataset | xr.DataArray, coord: xr.DataArray) -> xr.DataArray | None:
     """Return the CF bounds of a coordinate, None if it has none."""
-    name = coord.attrs.get("bounds", coord.encoding.get("bounds"))
+    name = bounds_name(coord)
     there = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
     if name is None or name not in there:
         return None

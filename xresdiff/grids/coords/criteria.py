@@ -15,6 +15,7 @@ __all__ = [
     "Evidence",
     "RoleName",
     "Side",
+    "bounds_name",
     "bounds_names",
     "candidates",
     "length_unit",
@@ -263,6 +264,18 @@ def length_unit(coord: xr.DataArray) -> str:
     return _LENGTH_OF.get(_units(coord), "")
 
 
+def bounds_name(coord: xr.DataArray | xr.Variable) -> Hashable | None:
+    """Return the name of the CF bounds of a coordinate; xarray moves it to the encoding at times.
+
+    Examples
+    --------
+    >>> bounds_name(xr.Variable("lat", [1.0], {"bounds": "lat_bnds"}))
+    'lat_bnds'
+    """
+    name: Hashable | None = coord.attrs.get("bounds", coord.encoding.get("bounds"))
+    return name
+
+
 def bounds_names(obj: xr.Dataset | xr.DataArray) -> set[Hashable]:
     """Return the variables that hold bounds of others, as attributes or their own names say.
 
@@ -274,7 +287,7 @@ def bounds_names(obj: xr.Dataset | xr.DataArray) -> set[Hashable]:
     ['edges', 'vertices_longitude']
     """
     everything = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
-    told = {variable.attrs.get("bounds") for variable in everything.values()}
+    told = {bounds_name(variable) for variable in everything.values()}
     called = {name for name in everything if _BOUNDS_WORDS & set(str(name).lower().split("_"))}
     return (told | called) & set(everything)
 

@@ -106,10 +106,10 @@ def onto(
     raise_problems(problems, what="regrid")
     assert here is not None  # its absence is a problem
     assert there is not None
-    obj = cropped(obj, here, grid, there, method)
+    target = _described(grid, there, method)
+    obj = _cut(obj, here, target, method)
     here = find_horizontal(obj)
-    source, target = _described(obj, here, method), _described(grid, there, method)
-    key = make_weights(source, target, method, reach=reach)
+    key = make_weights(_described(obj, here, method), target, method, reach=reach)
     shape = grid.sizes[there.dims[0]], grid.sizes[there.dims[1]]
     how = {"key": key, "skipna": skipna, "na_thres": na_thres}
     return labelled(_mapped(obj, here, shape, how), obj, here, grid, there)
@@ -123,11 +123,14 @@ def cropped(
     method: str,
 ) -> xr.Dataset:
     """Cut a source to what a target needs, its bounds in memory."""
+    return _cut(ds, here, _described(grid, there, method), method)
+
+
+def _cut(ds: xr.Dataset, here: Horizontal, target: weights.Grid, method: str) -> xr.Dataset:
     ds = read_bounds(ds, here)
     if method in NEAREST:
         return ds
-    lat, lon = _mesh(*_numbers(ds, here))
-    return crop(ds, here, (lat, lon), _outline(_described(grid, there, method)))
+    return crop(ds, here, _mesh(*_numbers(ds, here)), _outline(target))
 
 
 def _found(obj: xr.Dataset | xr.DataArray, what: str, problems: list[str]) -> Horizontal | None:

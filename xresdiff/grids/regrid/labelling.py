@@ -6,6 +6,7 @@ import xarray as xr
 
 from xresdiff.errors import raise_problems
 from xresdiff.grids.coords import Horizontal
+from xresdiff.grids.coords.criteria import bounds_name
 
 __all__ = ["TARGET_X", "TARGET_Y", "labelled"]
 
@@ -67,7 +68,7 @@ def labelled(
 def _coords_of(grid: xr.Dataset | xr.DataArray, there: Horizontal) -> dict[Hashable, xr.DataArray]:
     """Return the coordinates of a grid along y and x, their bounds and the grid mapping."""
     found = {n: c for n, c in grid.coords.items() if set(c.dims) <= set(there.dims) and c.dims}
-    bounds = {coord.attrs.get("bounds") for coord in found.values()}
+    bounds = {bounds_name(coord) for coord in found.values()}
     variables = grid.variables if isinstance(grid, xr.Dataset) else grid.coords
     found |= {name: grid[name] for name in bounds if name in variables}
     if there.grid_mapping is not None:

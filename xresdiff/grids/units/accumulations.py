@@ -14,6 +14,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import xarray as xr
 
 from xresdiff.errors import UnitsError
+from xresdiff.grids.coords.criteria import bounds_name
 from xresdiff.grids.units import steps, times
 from xresdiff.grids.units.steps import Interval
 
@@ -82,7 +83,7 @@ def time_bounds_of(ds: xr.Dataset, name: Hashable) -> xr.DataArray | None:
     """
     for time in times.time_names(ds[name]):
         coord = ds[time]
-        bounds = coord.attrs.get("bounds") or coord.encoding.get("bounds")
+        bounds = bounds_name(coord)
         if bounds in ds.variables and len(set(ds[bounds].dims) - set(coord.dims)) == 1:
             return ds[bounds]
     return None

@@ -15,7 +15,15 @@ import xarray as xr
 from xresdiff.errors import UnitsError
 from xresdiff.grids.coords.criteria import role_candidates
 
-__all__ = ["Interval", "along_steps", "from_ranges", "inferred", "since_start", "step_name"]
+__all__ = [
+    "Interval",
+    "along_steps",
+    "from_ranges",
+    "hours_of_unit",
+    "inferred",
+    "since_start",
+    "step_name",
+]
 
 # Hours of GRIB's units of steps (code table 4.4), beside months and longer, which vary.
 _GRIB_HOURS = {0: 1 / 60, 1: 1.0, 2: 24.0, 10: 3.0, 11: 6.0, 12: 12.0}
@@ -132,14 +140,25 @@ def from_ranges(da: xr.DataArray) -> Interval | None:
     return Interval(xr.DataArray(hours, dims=dims))
 
 
+def hours_of_unit(coord: xr.DataArray) -> float | None:
+    """Return how many hours the unit of a coordinate is, None if it is not one of time.
+
+    Examples
+    --------
+    >>> hours_of_unit(xr.DataArray([1], dims="step", attrs={"units": "days"}))
+    24.0
+    """
+    unit = str(coord.attrs.get("units", "")).strip().lower()
+    return _HOURS.get(unit) or _HOURS.get(unit.removesuffix("s"))
+
+
 def _step_hours(coord: xr.DataArray) -> np.ndarray | None:
     """Return steps in hours, None if they are lazy or of no unit of time."""
     if coord.chunks is not None:
         return None
     if coord.dtype.kind == "m":
         return np.asarray(coord.values / np.timedelta64(1, "h"))
-    unit = str(coord.attrs.get("units", "")).strip().lower()
-    hours = _HOURS.get(unit) or _HOURS.get(unit.removesuffix("s"))
+    hours = hours_of_unit(coord)
     if hours is None or coord.dtype.kind not in "iuf":
         return None
     return np.asarray(coord.values * hours)
