@@ -17,6 +17,8 @@ class ModelCards(Directive):
     def run(self) -> list[nodes.Node]:
         sections: list[nodes.Node] = []
         for entry in xresdiff.models():
+            if entry.url:  # it is elsewhere
+                continue
             card = xresdiff.open_model(entry.name).card
             section = nodes.section(ids=[nodes.make_id(entry.name)], names=[entry.name])
             section += nodes.title(text=entry.name)

@@ -13,6 +13,8 @@ from xresdiff.models.package import Model
 from xresdiff.options import set_options
 from xresdiff.tutorial import rain_pair
 
+collect_ignore = ["data"]  # scripts that made test data, elsewhere
+
 # The same examples in every run, however busy the machine is.
 settings.register_profile("xresdiff", deadline=None, derandomize=True)
 settings.load_profile("xresdiff")

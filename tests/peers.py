@@ -71,6 +71,16 @@ def our_name(key: str, height: int) -> str:
     return re.sub(r"^map_", "embed.map_", name)
 
 
+def peer_checkpoints() -> list[str]:
+    """Return the names of all checkpoints, those of old releases with their folder."""
+    return [str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.mdlus")]
+
+
+def peer_path(name: str) -> Path:
+    """Return the file of a checkpoint."""
+    return FOLDER / f"{name}.mdlus"
+
+
 def peer_arrays(name: str) -> dict[str, Tensor]:
     """Return their inputs and outputs."""
     with np.load(FOLDER / f"{name}.npz") as arrays:

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.toys import PRECIP_RATE, toy_card
+from tests.toys import PRECIP_RATE, fixed_card, toy_card
 from xresdiff.errors import ModelError
 from xresdiff.models.card import (
     Channel,
     DataSource,
+    Extra,
     FixedTarget,
     ModelCard,
     NetworkCard,
+    Padding,
+    Patching,
     RefineTarget,
     SamplerCard,
     StageCard,
@@ -68,13 +71,38 @@ cards = st.builds(
     data=st.lists(st.builds(DataSource, words, words, words, words), max_size=2).map(tuple),
     inputs=st.lists(channels, min_size=1, max_size=3, unique_by=lambda c: c.name).map(tuple),
     outputs=st.lists(channels, min_size=1, max_size=3, unique_by=lambda c: c.name).map(tuple),
-    target=refined | st.builds(FixedTarget),
+    target=refined,
     conserve=st.just(()),
     global_residual=st.just(False),
     mean=stages.map(lambda network: StageCard("mean.safetensors", network)),
-    sampler=st.builds(SamplerCard, st.sampled_from(SAMPLER_NAMES), whole, churn=positive),
+    sampler=st.builds(SamplerCard, st.sampled_from(SAMPLER_NAMES), whole)
+    | st.builds(SamplerCard, st.just("stochastic"), churn=positive, churn_max=st.none() | positive),
     patch=whole,
     scores=st.dictionaries(words, numbers, max_size=3),
+)
+
+extras = st.builds(
+    Extra,
+    st.sampled_from(("static", "cos_zenith", "hour_of_day")),
+    words.filter(bool),
+    numbers,
+    positive,
+)
+pairs = st.tuples(st.integers(0, 60), st.integers(0, 60))
+fixed = st.builds(
+    fixed_card,
+    target=st.builds(
+        FixedTarget,
+        region=words.filter(bool),
+        spacing_km=positive,
+        coarse_spacing_km=positive,
+        stretched=st.booleans(),
+        padding=st.none() | st.builds(Padding, pairs, pairs, st.booleans()),
+    ),
+    extras=st.lists(extras, max_size=3).map(tuple),
+    hours=st.lists(numbers, min_size=1, max_size=3).map(tuple),
+    lead_hours=st.lists(numbers, max_size=3).map(tuple),
+    patching=st.none() | st.builds(Patching, st.just((64, 48)), whole=st.booleans()),
 )
 
 
@@ -91,7 +119,7 @@ def changed(**changes):
 
 
 @settings(max_examples=40, deadline=None)
-@given(cards)
+@given(cards | fixed)
 def test_cards_survive_a_round_trip(card):
     assert ModelCard.from_json(card.to_json()) == card
     assert ModelCard.from_json(card.to_json().encode()) == card
@@ -287,8 +315,9 @@ def test_text_tells_what_a_scientist_needs_to_know():
 
 
 def test_a_fixed_target_tells_its_region():
-    card = toy_card(target=FixedTarget("taiwan.nc"), conserve=())
-    assert "Where: the region of taiwan.nc" in repr(card)
+    target = FixedTarget("Taiwan", 2.07, 27.0, grid="taiwan.nc")
+    card = fixed_card(target=target)
+    assert "Where: Taiwan, on a grid of 2.07 km" in repr(card)
     assert card.parts == ("mean.safetensors", "residual.safetensors", "taiwan.nc")
 
 

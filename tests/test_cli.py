@@ -77,7 +77,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
 
 def test_models_prints_the_table(capsys):
     assert main(["models"]) == 0
-    assert capsys.readouterr().out.split()[:3] == ["name", "size", "licence"]
+    assert capsys.readouterr().out.split()[:3] == ["name", "resolution", "domain"]
 
 
 def test_downscale_writes_a_store(pair, tmp_path, asked):

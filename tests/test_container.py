@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.toys import write_toy_package
 from xresdiff.errors import ModelError, StoreError
 from xresdiff.models import container, package
-from xresdiff.models.package import open_model
+from xresdiff.models.opening import open_model
 
 PLACES = ["toy", "toy.resdiff"]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from xresdiff.nets.edm import Denoiser, edm_loss, edm_sigmas, mean_loss
+from xresdiff.nets.edm import Denoiser, edm_loss, edm_sigmas, mean_loss, precondition
 
 SIGMA_DATA = 0.5
 
@@ -37,6 +37,34 @@ def test_the_denoisers_coefficients_are_the_papers(sigma):
     assert torch.equal(net.x[:, 2:], condition)  # not scaled
     torch.testing.assert_close(net.noise, torch.tensor([log(sigma) / 4]))
     torch.testing.assert_close(out, c_skip * x + c_out)
+
+
+def test_a_condition_is_scaled_where_asked_for():
+    net = Recorder()
+    condition = normal(1, 3, 4, 4, seed=1)
+    denoiser = Denoiser(net, SIGMA_DATA, scale_condition=True)
+    denoiser(normal(1, 2, 4, 4), torch.tensor([2.0]), condition)
+    torch.testing.assert_close(net.x[:, 2:], condition / sqrt(2.0**2 + SIGMA_DATA**2))
+
+
+def test_every_channel_may_have_its_own_deviation():
+    x, condition, sigma = normal(1, 2, 4, 4), normal(1, 3, 4, 4, seed=1), torch.tensor([2.0])
+    net = Recorder()
+    together = precondition(net, x, sigma, condition, sigma_data=(0.4, 0.9))
+    for i, deviation in enumerate((0.4, 0.9)):
+        alone = Denoiser(Recorder(), deviation)(x, sigma, condition)
+        torch.testing.assert_close(together[:, i], alone[:, i])
+
+
+def test_a_denoiser_passes_on_what_else_the_network_is_told():
+    class Told(Recorder):
+        def forward(self, x, noise, *, lead_time):
+            assert lead_time == 3
+            return super().forward(x, noise)
+
+    Denoiser(Told(), SIGMA_DATA)(
+        normal(1, 2, 4, 4), torch.tensor([1.0]), normal(1, 1, 4, 4), lead_time=3
+    )
 
 
 def test_every_field_has_its_own_noise_level():

@@ -5,13 +5,14 @@ import pytest
 import xarray as xr
 
 from xresdiff import overview as room
+from xresdiff.errors import ModelError
 
 
 @pytest.fixture(autouse=True)
 def only_the_toy(monkeypatch, toy):
     monkeypatch.setattr(room.zoo, "names", lambda: ["toy", "far-away"])
     monkeypatch.setattr(room.zoo, "at_hand", lambda name: name == "toy")
-    monkeypatch.setattr(room, "open_model", lambda name: toy)
+    monkeypatch.setattr(room, "glance", lambda name: toy)
 
 
 def test_data_that_fit(coarse):
@@ -108,3 +109,16 @@ def test_looking_reads_nothing(coarse, tmp_path, monkeypatch):
         assert "fits" in repr(there.resdiff)
         assert not there.precip_rate.variable._in_memory
         assert np.isfinite(there.precip_rate).all()
+
+
+def test_a_model_that_is_not_translated_yet(coarse, monkeypatch):
+    monkeypatch.setattr(room, "glance", lambda name: None)
+    assert "toy   not opened yet: xresdiff.open_model('toy')" in repr(coarse.resdiff)
+
+
+def test_a_broken_registry_is_told_and_no_more(coarse, monkeypatch):
+    def broken():
+        raise ModelError("registry.toml: no TOML")
+
+    monkeypatch.setattr(room.zoo, "names", broken)
+    assert "models  registry.toml: no TOML" in repr(coarse.resdiff)

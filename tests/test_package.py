@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.toys import toy_card, toy_weights, write_toy_package
+from tests.toys import fixed_card, toy_card, toy_weights, write_toy_package
 from xresdiff.errors import InputError, ModelError, StoreError
 from xresdiff.models import package
-from xresdiff.models.card import FixedTarget
-from xresdiff.models.package import open_key, open_model, write_package
+from xresdiff.models.grid_file import write_grid
+from xresdiff.models.opening import open_key, open_model
+from xresdiff.models.package import write_package
 
 PLACES = ["toy", "toy.resdiff"]
 
@@ -203,9 +204,11 @@ def test_keys_are_checked():
 
 
 def test_fixed_targets_bring_their_grid(tmp_path):
-    card = toy_card(target=FixedTarget(), conserve=())
-    fixed = write_package(tmp_path / "toy.resdiff", card, toy_weights(), grid=b"CDF...")
-    assert fixed.read("grid.nc") == b"CDF..."
+    card = fixed_card()
+    grid = write_grid(np.array([50.0, 51.0]), np.array([4.0, 5.0]))
+    fixed = write_package(tmp_path / "toy.resdiff", card, toy_weights(), grid=grid)
+    assert fixed.read("grid.nc") == grid
+    assert fixed.card.target.outline == ((4.0, 50.0), (5.0, 50.0), (5.0, 51.0), (4.0, 51.0))
     assert open_model(fixed.save(tmp_path / "copy")).sha256 == fixed.sha256
 
 
@@ -213,11 +216,11 @@ def test_weights_and_grid_must_go_with_the_card(tmp_path):
     with pytest.raises(ModelError, match="a refine target needs no grid"):
         write_package(tmp_path / "toy", toy_card(), toy_weights(), grid=b"CDF...")
     with pytest.raises(ModelError, match="for 2 reasons") as caught:
-        write_package(
-            tmp_path / "toy", toy_card(target=FixedTarget()), {"mean": toy_weights()["mean"]}
-        )
+        write_package(tmp_path / "toy", fixed_card(), {"mean": toy_weights()["mean"]})
     assert "weights for 'residual' are missing" in str(caught.value)
     assert "a fixed target needs a grid" in str(caught.value)
+    with pytest.raises(ModelError, match="the grid file of the model is damaged"):
+        write_package(tmp_path / "toy", fixed_card(), toy_weights(), grid=b"CDF...")
     words = {"a": np.array(["text"])}
     with pytest.raises(ModelError, match="cannot be kept as safetensors"):
         write_package(tmp_path / "toy", toy_card(), {"mean": words, "residual": words})

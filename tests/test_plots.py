@@ -13,8 +13,10 @@ from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.colors import BoundaryNorm, to_rgb  # noqa: E402
 
 from tests.helpers import raise_if_dask_computes  # noqa: E402
+from tests.toys import fixed_card, toy_card  # noqa: E402
 from xresdiff import plot  # noqa: E402
 from xresdiff.errors import InputError  # noqa: E402
+from xresdiff.models.card import FixedTarget  # noqa: E402
 from xresdiff.plot import paper  # noqa: E402
 
 
@@ -234,3 +236,25 @@ def test_spread_skill():
 def test_needs_no_cartopy():
     plot.map(rain()[0])
     assert "cartopy" not in sys.modules
+
+
+class TestDomains:
+    def card(self, lon):
+        outline = ((lon, 50.0), (lon + 10.0, 50.0), (lon + 10.0, 54.0), (lon, 54.0))
+        outline = tuple(((x + 180) % 360 - 180, y) for x, y in outline)
+        target = FixedTarget("a bay", 4.0, 28.0, outline=outline)
+        return fixed_card(target=target)
+
+    def test_the_region_is_drawn_where_it_is(self):
+        patch = self.card(0.0).plot.domain()
+        assert patch.get_xy()[:4].tolist() == [[0, 50], [10, 50], [10, 54], [0, 54]]
+        west, east = patch.axes.get_xlim()
+        assert west < 0 < 10 < east
+        assert patch.axes.get_aspect() == pytest.approx(1 / np.cos(np.radians(52)))
+
+    def test_a_region_across_the_date_line_is_in_one_piece(self):
+        assert np.ptp(self.card(175.0).plot.domain().get_xy()[:, 0]) == 10
+
+    def test_models_that_work_anywhere_have_none(self):
+        with pytest.raises(InputError, match="works anywhere"):
+            plot.domain(toy_card())

@@ -40,11 +40,11 @@ class Limited:
     def __init__(self, network, limit, error):
         self.network, self.limit, self.error, self.sizes = network, limit, error, []
 
-    def __call__(self, x, *rest):
-        self.sizes.append(len(x))
-        if len(x) > self.limit:
+    def __call__(self, x, condition, *rest, **places):
+        self.sizes.append(len(condition))
+        if len(condition) > self.limit:
             raise self.error
-        return self.network(x, *rest)
+        return self.network(x, condition, *rest, **places)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_batches_are_halved_when_memory_runs_out(loaded, inputs, monkeypatch, er
     close(loaded.mean(inputs), mean)
     assert few.sizes == [3, 1, 1, 1]
 
-    few = Limited(loaded._denoiser, 2, error)
-    monkeypatch.setattr(loaded, "_denoiser", few)
+    few = Limited(loaded._residual_net, 2, error)
+    monkeypatch.setattr(loaded, "_residual_net", few)
     close(loaded.members(inputs, mean, DRAWS, SETTINGS), members)
     assert few.sizes[:3] == [9, 4, 2]
     assert sum(few.sizes[2:]) == 9 * SETTINGS.sampler.steps
@@ -103,20 +103,20 @@ def test_members_of_a_block_do_not_depend_on_each_other(loaded, inputs):
 
 
 def test_one_thread_at_a_time_uses_the_device(loaded, inputs, monkeypatch):
-    plain, inside, most = loaded._denoiser, [], []
+    plain, inside, most = loaded._residual_net, [], []
 
-    def slow(*args):
+    def slow(*args, **places):
         inside.append(threading.get_ident())
         most.append(len(inside))
         time.sleep(1e-3)
         try:
-            return plain(*args)
+            return plain(*args, **places)
         finally:
             inside.pop()
 
     mean = loaded.mean(inputs)
     alone = loaded.members(inputs, mean, DRAWS, SETTINGS)
-    monkeypatch.setattr(loaded, "_denoiser", slow)
+    monkeypatch.setattr(loaded, "_residual_net", slow)
     with ThreadPoolExecutor(8) as threads:
         runs = [threads.submit(loaded.members, inputs, mean, DRAWS, SETTINGS) for _ in range(16)]
     for run in runs:
@@ -155,7 +155,7 @@ def test_a_damaged_model_is_not_loaded(toy, tmp_path):
 
 
 def test_networks_record_no_gradients(loaded, inputs):
-    parameters = [*loaded._mean_net.parameters(), *loaded._denoiser.parameters()]
+    parameters = [*loaded._mean_net.parameters(), *loaded._residual_net.parameters()]
     assert parameters
     assert not any(parameter.requires_grad for parameter in parameters)
     assert not loaded._mean_net.training
@@ -191,13 +191,13 @@ def test_a_device_that_is_not_there(coarse, toy):
 def test_batches_condition_only_their_times(loaded, inputs, monkeypatch):
     mean = loaded.mean(inputs)
     members = loaded.members(inputs, mean, DRAWS, SETTINGS)
-    seen, plain = [], loaded._condition
+    seen, plain = [], loaded.domain.condition
 
-    def noting(given, mean):
+    def noting(given, moments):
         seen.append(len(given))
-        return plain(given, mean)
+        return plain(given, moments)
 
-    monkeypatch.setattr(loaded, "_condition", noting)
+    monkeypatch.setattr(loaded.domain, "condition", noting)
     monkeypatch.setitem(runtime.PIXELS_AT_ONCE, "cpu", 1)
     mixed = [DRAWS[i] for i in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
     close(loaded.members(inputs, mean, mixed, SETTINGS)[[0, 3, 6, 1, 4, 7, 2, 5, 8]], members)

@@ -7,10 +7,11 @@ from torch import Tensor
 from tests.peers import needs_peers, peer_arrays, peer_net, relative_error
 from xresdiff.models.parts import SAMPLER_NAMES
 from xresdiff.nets.edm import Denoiser, edm_sigmas
-from xresdiff.nets.samplers import SAMPLERS, dpmpp_2m, euler, evaluations, heun, stochastic
+from xresdiff.nets.samplers import SAMPLERS, Churn, dpmpp_2m, euler, evaluations, heun
 
 SIDE = 4
 SIGMA_MAX = 80.0
+CHURNED = [name for name, sampler in SAMPLERS.items() if sampler is not dpmpp_2m]
 
 
 class Gaussian:
@@ -79,7 +80,7 @@ def test_the_error_falls_at_the_samplers_order(sampler, order):
     assert errors[-1] < (0.05 if order == 1 else 2e-3)
 
 
-def moments(sampler, steps: int, churn: float = 0.0) -> tuple[Tensor, Tensor]:
+def moments(sampler, steps: int, churn: Churn | None = None) -> tuple[Tensor, Tensor]:
     """Return the mean and covariance of a sampler's result, exactly: it is linear in its noise."""
     data, unit = Gaussian(), basis()
     n = len(unit)
@@ -102,17 +103,19 @@ def moments(sampler, steps: int, churn: float = 0.0) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("name", "churn", "steps", "tolerance"),
     [
-        ("euler", 0.0, 256, 0.05),
-        ("heun", 0.0, 64, 0.01),
-        ("dpmpp_2m", 0.0, 64, 0.02),
-        ("stochastic", 0.0, 64, 0.01),
-        ("stochastic", 10.0, 64, 0.02),
-        ("stochastic", 40.0, 64, 0.05),
+        ("euler", None, 256, 0.05),
+        ("euler", {"amount": 10.0}, 256, 0.05),
+        ("heun", None, 64, 0.01),
+        ("heun", {"amount": 10.0}, 64, 0.02),
+        ("heun", {"amount": 40.0}, 64, 0.05),
+        ("heun", {"amount": 80.0, "capped": False}, 128, 0.05),
+        ("heun", {"amount": 40.0, "sigma_min": 0.1, "sigma_max": 10.0}, 64, 0.05),
+        ("dpmpp_2m", None, 64, 0.02),
     ],
 )
 def test_samples_have_the_mean_and_covariance_of_the_data(name, churn, steps, tolerance):
     data = Gaussian()
-    mean, covariance = moments(SAMPLERS[name], steps, churn)
+    mean, covariance = moments(SAMPLERS[name], steps, churn and Churn(**churn))
     # what sigma_max does not cover of the mean is missing: about 1.5 % of it
     assert (mean - data.mean).abs().max() < 0.02 * data.mean.abs().max()
     wanted = data.covariance()
@@ -138,14 +141,15 @@ def test_latents_keep_their_precision(name, dtype):
         return data(x, sigma).float()  # as a network does
 
     data = Gaussian()
-    result = SAMPLERS[name](single, latents_of(2, dtype), sigmas_of(3), noise=no_noise, churn=1.0)
+    churn = Churn(amount=1.0) if name in CHURNED else None
+    result = SAMPLERS[name](single, latents_of(2, dtype), sigmas_of(3), noise=no_noise, churn=churn)
     assert result.dtype == dtype
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_model_gets_one_noise_level_a_field(name):
     data = Gaussian()
-    SAMPLERS[name](data, latents_of(3), sigmas_of(2), noise=no_noise, churn=0.0)
+    SAMPLERS[name](data, latents_of(3), sigmas_of(2), noise=no_noise, churn=Churn())
     assert {(sigma.shape, sigma.dtype) for sigma in data.calls} == {((3,), torch.float32)}
     assert data.calls[0].tolist() == pytest.approx([SIGMA_MAX] * 3)
     assert all((sigma > 0).all() for sigma in data.calls)
@@ -155,7 +159,7 @@ def test_the_model_gets_one_noise_level_a_field(name):
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_the_count_of_evaluations_is_right(name, steps):
     data = Gaussian()
-    SAMPLERS[name](data, latents_of(1), sigmas_of(steps), noise=no_noise, churn=3.0)
+    SAMPLERS[name](data, latents_of(1), sigmas_of(steps), noise=no_noise)
     assert len(data.calls) == evaluations(name, steps)
 
 
@@ -173,17 +177,26 @@ def test_cards_know_every_sampler():
 # --- churn
 
 
-def test_no_churn_is_heun():
+@pytest.mark.parametrize("name", CHURNED)
+def test_no_churn_adds_no_noise(name):
     data, latents = Gaussian(), latents_of(2)
-    assert torch.equal(stochastic(data, latents, sigmas_of(5)), heun(data, latents, sigmas_of(5)))
+    churned = SAMPLERS[name](data, latents, sigmas_of(5), noise=latents_of, churn=Churn())
+    assert torch.equal(churned, SAMPLERS[name](data, latents, sigmas_of(5)))
 
 
-def test_churn_needs_noise():
+@pytest.mark.parametrize("name", CHURNED)
+def test_churn_needs_noise(name):
     with pytest.raises(ValueError, match="give noise="):
-        stochastic(Gaussian(), latents_of(1), sigmas_of(3), churn=1.0)
+        SAMPLERS[name](Gaussian(), latents_of(1), sigmas_of(3), churn=Churn(amount=1.0))
 
 
-def test_churn_asks_for_the_noise_of_every_step():
+def test_dpmpp_2m_takes_no_churn():
+    with pytest.raises(ValueError, match="takes no churn; euler and heun do"):
+        dpmpp_2m(Gaussian(), latents_of(1), sigmas_of(3), noise=no_noise, churn=Churn(amount=1.0))
+
+
+@pytest.mark.parametrize("name", CHURNED)
+def test_churn_asks_for_the_noise_of_every_step(name):
     asked = []
 
     def noise(number: int) -> Tensor:
@@ -191,16 +204,41 @@ def test_churn_asks_for_the_noise_of_every_step():
         return torch.zeros(1, 1, SIDE, SIDE)
 
     data = Gaussian()
-    stochastic(data, latents_of(1), sigmas_of(4), noise=noise, churn=1.0)
+    SAMPLERS[name](data, latents_of(1), sigmas_of(4), noise=noise, churn=Churn(amount=1.0))
     assert asked == [1, 2, 3, 4]
     # gamma is churn / steps: the first evaluation is at a level raised by a quarter
     assert data.calls[0].item() == pytest.approx(1.25 * SIGMA_MAX)
 
 
-def test_churn_is_bounded():
+@pytest.mark.parametrize(("capped", "factor"), [(True, sqrt(2)), (False, 26.0)])
+def test_the_cap_bounds_how_far_a_level_is_raised(capped, factor):
     data = Gaussian()
-    stochastic(data, latents_of(1), sigmas_of(4), noise=no_noise, churn=1e9)
-    assert data.calls[0].item() == pytest.approx(sqrt(2) * SIGMA_MAX)
+    churn = Churn(amount=100.0, capped=capped)
+    heun(data, latents_of(1), sigmas_of(4), noise=no_noise, churn=churn)
+    assert data.calls[0].item() == pytest.approx(factor * SIGMA_MAX)
+
+
+def test_levels_outside_the_range_are_left_alone():
+    data, sigmas = Gaussian(), edm_sigmas(3, sigma_min=1.0, sigma_max=9.0, rho=1.0)
+    churn = Churn(amount=0.3, sigma_min=5.0, sigma_max=8.0)
+    euler(data, latents_of(1), sigmas, noise=no_noise, churn=churn)
+    # a level on the edge, 5, is in the range
+    assert [call.item() for call in data.calls] == pytest.approx([9.0, 5.5, 1.0])
+
+
+def test_added_noise_has_the_deviation_asked_for():
+    sigmas = edm_sigmas(1, sigma_max=3.0)
+    added = torch.ones(1, 1, SIDE, SIDE, dtype=torch.float64)
+    seen = []
+
+    def unchanged(x: Tensor, sigma: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    churn = Churn(amount=2 / 3, noise=1.5, capped=False)
+    euler(unchanged, 0 * added, sigmas, noise=lambda number: added, churn=churn)
+    # from 3 to 5: the root of 25 - 9 is 4
+    torch.testing.assert_close(seen[0], 6.0 * added)
 
 
 # --- against sampler runs of PhysicsNeMo
@@ -208,13 +246,27 @@ def test_churn_is_bounded():
 
 @needs_peers
 @pytest.mark.parametrize(
-    ("case", "sampler", "steps", "levels"),
+    ("case", "sampler", "steps", "levels", "churn"),
     [
-        ("det_euler9", euler, 9, {}),
-        ("sto9_s1_400_rho5", stochastic, 9, {"sigma_min": 1.0, "sigma_max": 400.0, "rho": 5.0}),
+        ("det_euler9", euler, 9, {}, None),
+        (
+            "det_heun6_s01_400_churn",
+            heun,
+            6,
+            {"sigma_min": 0.1, "sigma_max": 400.0},
+            Churn(amount=3.0, sigma_min=0.2, sigma_max=300.0, noise=1.01),
+        ),
+        ("sto9_s1_400_rho5", heun, 9, {"sigma_min": 1.0, "sigma_max": 400.0, "rho": 5.0}, None),
+        (
+            "sto6_churn",
+            heun,
+            6,
+            {"sigma_max": 800.0},
+            Churn(amount=3.0, sigma_min=0.05, sigma_max=300.0, noise=1.01, capped=False),
+        ),
     ],
 )
-def test_a_peers_samples_are_the_same(case, sampler, steps, levels):
+def test_a_peers_samples_are_the_same(case, sampler, steps, levels, churn):
     runs, net = peer_arrays("sampler_03"), peer_net("03_edm_posembd_sin4_hrmean")
     grid = peer_arrays("grids_32x48")["sinusoidal_4"]
     parts = (runs["mean_hr"], runs["img_lr"], grid[None])
@@ -226,6 +278,8 @@ def test_a_peers_samples_are_the_same(case, sampler, steps, levels):
             lambda x, sigma: denoiser(x.float(), sigma, condition),
             runs["latents"].to(theirs.dtype),
             edm_sigmas(steps, **levels),
+            noise=lambda number: runs[f"{case}_noise"][number - 1],
+            churn=churn,
         )
     assert ours.dtype == theirs.dtype
     assert relative_error(ours, theirs) < 1e-5

@@ -14,7 +14,8 @@ from xresdiff.engine.patches import PairedPatches
 from xresdiff.engine.stages import NoiseLevels, Recipes, fit_model
 from xresdiff.errors import InputError, ModelError
 from xresdiff.grids.target import refine
-from xresdiff.models.package import Model, open_model
+from xresdiff.models.opening import open_model
+from xresdiff.models.package import Model
 from xresdiff.train import finetune, history
 
 FACTOR = 4

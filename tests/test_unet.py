@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tests.peers import needs_peers, peer_arrays, peer_net, relative_error
 from tests.toys import toy_net
+from xresdiff.errors import InputError
 from xresdiff.nets.edm import Denoiser
 from xresdiff.nets.layers import Attention, Conv, FourierEmbedding, GroupNorm, sinusoids
 from xresdiff.nets.unet import UNet, UNetConfig
@@ -148,6 +149,38 @@ def test_every_configuration_runs_and_learns(embedding, encoder, decoder, resamp
     assert not idle
 
 
+@pytest.mark.parametrize("levels", [(), (0, 1)])
+def test_an_adm_network_runs_and_learns(levels):
+    net = UNet(small(style="adm", model_channels=64, attention_levels=levels))
+    out = net(noisy(1, 3, 8, 4), noisy(1))
+    assert out.shape == (1, 2, 8, 4)
+    out.square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    heads = [module.heads for module in net.modules() if isinstance(module, Attention)]
+    # the bottleneck; with levels, each block of them in the encoder and in the decoder
+    assert heads == ([2] if not levels else [1, 2, 2, 2, 2, 1, 1])
+
+
+@pytest.mark.parametrize(("narrow", "width"), [(False, 16), (True, 8)])
+def test_the_first_convolution_may_have_the_width_of_the_model(narrow, width):
+    net = UNet(small(channel_mult=(2, 3), narrow_entrance=narrow))
+    assert net.enc["level0_conv"].weight.shape[0] == width
+    assert net.enc["level0_block0"].conv0.weight.shape[:2] == (16, width)
+    with torch.no_grad():
+        assert net(noisy(1, 3, 8, 4), noisy(1)).shape == (1, 2, 8, 4)
+
+
+def test_a_size_that_does_not_halve_is_refused():
+    with pytest.raises(InputError, match="multiples of 2; the fields have 8 x 5 pixels"):
+        UNet(small())(noisy(1, 3, 8, 5), noisy(1))
+
+
+@pytest.mark.parametrize("changes", [{}, {"additive_position": True, "stem": 2, "shape": (8, 8)}])
+def test_maps_without_a_grid_are_refused(changes):
+    with pytest.raises(InputError, match="need a shape; additive ones, a stem of 1"):
+        UNet(small(**({"positions": "learned", "position_channels": 2} | changes)))
+
+
 def test_the_names_of_parameters_are_those_of_model_files():
     names = set(UNet(small(attention_levels=(1,))).state_dict())
     assert len(names) == 146
@@ -264,6 +297,11 @@ def test_groups_have_four_channels_or_more(channels, groups):
     assert channels // norm.groups >= 4
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(3, 1), (6, 1), (8, 2), (12, 3), (160, 32)])
+def test_groups_are_rounded_down_where_asked_for(channels, groups):
+    assert GroupNorm(channels, whole_groups=True).groups == groups
+
+
 def test_the_unbiased_norm_divides_by_one_less():
     norm = GroupNorm(8, unbiased=True).eval()
     with torch.no_grad():
@@ -280,7 +318,7 @@ def test_the_unbiased_norm_divides_by_one_less():
 
 
 def test_attention_is_a_softmax_over_pixels():
-    attention = Attention(4)
+    attention = Attention(4, GroupNorm(4))
     with torch.no_grad():
         attention.proj.weight.mul_(1e5)
     x = noisy(2, 4, 3, 5)
@@ -292,7 +330,38 @@ def test_attention_is_a_softmax_over_pixels():
     torch.testing.assert_close(attention(x), x + attention.proj(attended))
 
 
-@pytest.mark.parametrize("kernel", [(1, 1), (1, 3, 3, 1)])
+def test_attention_over_channels_is_a_softmax_over_channels():
+    attention = Attention(4, GroupNorm(4), heads=2, over="channels")
+    with torch.no_grad():
+        attention.proj.weight.mul_(1e5)
+    x = noisy(2, 4, 3, 5)
+    qkv = attention.qkv(attention.norm(x)).flatten(2)
+    q, k, v = (qkv[:, i::3].unflatten(1, (2, 2)) for i in range(3))  # (b, heads, c, pixels)
+    weights = torch.einsum("bhcp,bhdp->bhcd", q, k).div(sqrt(15)).softmax(-1)
+    attended = torch.einsum("bhcd,bhdp->bhcp", weights, v).reshape(x.shape)
+    torch.testing.assert_close(attention(x), x + attention.proj(attended))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_over_segments_cuts_pixels_among_heads(heads):
+    attention = Attention(4, GroupNorm(4), heads=heads, over="segments")
+    with torch.no_grad():
+        attention.proj.weight.mul_(1e5)
+    x = noisy(1, 4, 2, 3)
+    qkv = attention.qkv(attention.norm(x)).flatten(2)[0].T  # (pixels, 12)
+    rows = qkv.reshape(heads, 6, 4 // heads, 3)  # of each head: half the pixels, cut in two
+    parts = []
+    for row in rows:
+        q, k, v = row.unbind(-1)
+        parts.append(((q @ k.T / sqrt(4 / heads)).softmax(-1) @ v).T)
+    attended = torch.cat(parts).reshape(x.shape)
+    torch.testing.assert_close(attention(x), x + attention.proj(attended))
+    if heads == 1:
+        attention.over = "pixels"
+        torch.testing.assert_close(attention(x), x + attention.proj(attended))
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (1, 3, 3, 1)])
 def test_resampling_is_a_filter_with_a_stride(kernel):
     x = noisy(2, 3, 8, 12)
     taps = torch.outer(torch.tensor(kernel), torch.tensor(kernel)).float()

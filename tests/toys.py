@@ -10,6 +10,7 @@ import torch
 from xresdiff.models.card import (
     Channel,
     DataSource,
+    FixedTarget,
     ModelCard,
     NetworkCard,
     RefineTarget,
@@ -54,6 +55,52 @@ def toy_card(**changes: Any) -> ModelCard:
         "scores": {"crps": 0.321},
     }
     return ModelCard(**(fields | changes))
+
+
+def fixed_card(**changes: Any) -> ModelCard:
+    """Return the card of a model that gives temperature and wind on the grid of a bay."""
+    inputs = (
+        Channel("t2m", "air_temperature", "K", mean=285.0, std=8.0, regridding="latlon_bilinear"),
+        Channel("u10", "eastward_wind", "m s-1", std=5.0, regridding="latlon_bilinear"),
+    )
+    fields: dict[str, Any] = {
+        "name": "bay",
+        "inputs": inputs,
+        "outputs": inputs,
+        "target": FixedTarget(region="a bay", spacing_km=4.0, coarse_spacing_km=28.0),
+        "conditioning": ("bilinear",),
+        "conserve": (),
+        "global_residual": False,
+        "precision": "float32",
+    }
+    return toy_card(**(fields | changes))
+
+
+def write_fixed_model(path: Path, grid: bytes, *, told: int = 0, **changes: Any) -> Model:
+    """Write a toy model with a fixed target, with random weights.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, or a file that ends with ``.resdiff``.
+    grid : bytes
+        Contents of its grid file.
+    told : int, default 0
+        How many extra channels its networks are told.
+    **changes
+        Fields of the card.
+    """
+    card = fixed_card(**changes)
+    shapes = toy_networks(len(card.inputs), len(card.outputs), card.conditioning)
+    weights: dict[Stage, dict[str, np.ndarray]] = {}
+    stages: dict[str, StageCard] = {}
+    for seed, (stage, config) in enumerate(shapes.items()):
+        mean = 0 if card.mean_conditioning or stage == "mean" else len(card.outputs)
+        config = config | {"in_channels": config["in_channels"] + told - mean, "stem": 1}
+        net = toy_net(config, seed)
+        weights[stage] = {name: value.numpy() for name, value in net.state_dict().items()}
+        stages[stage] = StageCard(f"{stage}.safetensors", NetworkCard(config, 7))
+    return write_package(path, fixed_card(**(stages | changes)), weights, grid=grid)
 
 
 def toy_weights() -> dict[Any, dict[str, np.ndarray]]:

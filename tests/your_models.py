@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from tests.toys import PRECIP_RATE, write_toy_model
-from xresdiff.models.parts import Channel, RefineTarget
+from xresdiff.models.card import Channel, RefineTarget
 
 RAIN = "rain"
 CHANNELS = {

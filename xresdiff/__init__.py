@@ -13,7 +13,9 @@ from xresdiff.grids.regrid import regrid
 from xresdiff.grids.target import refine, target_grid
 from xresdiff.models import room as models
 from xresdiff.models.card import ModelCard, SamplerCard
-from xresdiff.models.package import Model, open_model
+from xresdiff.models.opening import open_model
+from xresdiff.models.package import Model
+from xresdiff.models.zoo import register
 from xresdiff.options import set_options
 from xresdiff.store import to_zarr
 from xresdiff.train import finetune, history
@@ -52,6 +54,7 @@ __all__ = [
     "open_model",
     "rank_histogram",
     "refine",
+    "register",
     "regrid",
     "rmse",
     "scores",

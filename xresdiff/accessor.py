@@ -1,4 +1,7 @@
-"""``.resdiff`` on Datasets and DataArrays: one line per method, no state but the object."""
+"""``.resdiff`` on Datasets and DataArrays: one line per method, no state but the object.
+
+It also gives model cards their ``.plot``.
+"""
 
 import os
 from collections.abc import Hashable, Mapping
@@ -15,15 +18,18 @@ import xresdiff.train as _train
 import xresdiff.verify.scores as _scores
 import xresdiff.verify.spectra as _spectra
 from xresdiff.grids.regrid.make_weights import Method
-from xresdiff.models.card import SamplerCard
+from xresdiff.models.card import ModelCard, SamplerCard
 from xresdiff.models.package import Model
 from xresdiff.overview import overview, overview_html
+from xresdiff.plot.domains import CardPlotMethods
 from xresdiff.plot.methods import PlotMethods
 from xresdiff.verify.kernels import Window
 from xresdiff.verify.pairs import Data, Dims
 from xresdiff.verify.spectra import Sides, Spacing
 
 __all__ = ["ResdiffDataArrayAccessor", "ResdiffDatasetAccessor"]
+
+ModelCard.plot = property(CardPlotMethods)  # figures are above models: they come from here
 
 
 class _Methods:

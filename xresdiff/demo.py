@@ -14,7 +14,7 @@ from xresdiff.errors import InputError
 from xresdiff.grids.coarsen import coarsen
 from xresdiff.grids.coords import find_horizontal, find_variable, other_dims, spacing_km
 from xresdiff.grids.units import convert
-from xresdiff.models.package import open_model
+from xresdiff.models.opening import open_model
 from xresdiff.plot import spectrum, stamps
 from xresdiff.store import to_zarr
 from xresdiff.tutorial import WET, rain_pair

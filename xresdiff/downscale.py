@@ -13,13 +13,16 @@ import xarray as xr
 
 from xresdiff.engine.arguments import Arguments
 from xresdiff.engine.blocks import map_blocks, mean_block, member_block, physical_block
+from xresdiff.engine.hours import moves_time, on_hours
 from xresdiff.engine.inputs import stacked
 from xresdiff.engine.labels import labelled, noise_labels
 from xresdiff.engine.missing import checked, filled, masked
+from xresdiff.engine.moments import moments
 from xresdiff.engine.request import Request, check_request
 from xresdiff.grids.regrid.make_weights import Method
 from xresdiff.models.card import SamplerCard
-from xresdiff.models.package import Model, open_model
+from xresdiff.models.opening import open_model
+from xresdiff.models.package import Model
 
 __all__ = ["downscale"]
 
@@ -140,23 +143,37 @@ def downscale(
         na_thres=na_thres,
     )
     request = check_request(ds, open_model(model), arguments)
-    labels = noise_labels(ds, request.loop)
-    if all(ds[name].chunks is None for name in request.variables):
-        labels = [label.compute() for label in labels]
+    eager = all(ds[name].chunks is None for name in request.variables)
+    # a day is part of the hours of three days: in memory, it would be there all these times
+    piecemeal = eager and moves_time(request.card)
+    ds = ds.chunk(dict.fromkeys(set(request.loop) & set(ds.dims), 1)) if piecemeal else ds
+    timed = on_hours(ds, request.card)
+    labels, told = noise_labels(timed, request.loop), moments(timed, request)
+    if eager:
+        labels, told = ([about.compute() for about in some] for some in (labels, told))
     coarse = stacked(ds, request, labels, chunks or {})
-    if coarse.chunks is not None:
-        labels = [label.chunk({d: coarse.chunksizes[d] for d in label.dims}) for label in labels]
+    labels, told = (_chunked_alike(some, coarse) for some in (labels, told))
     coarse = checked(coarse, labels, request)
     given = filled(coarse, request) if skipna else coarse
-    mean = map_blocks(mean_block, [given], request)
+    mean = map_blocks(mean_block, [given, *told], request, padded=True)
     if stage == "mean":
         result = map_blocks(physical_block, [mean, given], request)
     else:
         numbers = _numbers(given, request, chunks or {})
-        result = map_blocks(member_block, [numbers, mean, given, *labels], request)
+        arrays = [numbers, mean, given, *told, *labels]
+        result = map_blocks(member_block, arrays, request, timed=bool(told))
     if skipna:
         result = masked(result, coarse, request)
-    return labelled(result, ds, request, stage)
+    ensemble = labelled(result, timed, request, stage)
+    return ensemble.compute() if piecemeal else ensemble
+
+
+def _chunked_alike(arrays: list[xr.DataArray], coarse: xr.DataArray) -> list[xr.DataArray]:
+    """Give arrays the chunks of lazy inputs, along the dimensions that they share."""
+    sizes = coarse.chunksizes
+    if coarse.chunks is None:
+        return arrays
+    return [array.chunk({dim: sizes.get(dim, -1) for dim in array.dims}) for array in arrays]
 
 
 def _numbers(

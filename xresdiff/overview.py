@@ -11,7 +11,7 @@ from xresdiff.errors import InputError, XresdiffError
 from xresdiff.grids import coords
 from xresdiff.grids.coords.criteria import RoleName
 from xresdiff.models import zoo
-from xresdiff.models.package import open_model
+from xresdiff.models.opening import glance
 
 __all__ = ["overview", "overview_html"]
 
@@ -83,7 +83,7 @@ def _rows(obj: xr.Dataset | xr.DataArray) -> dict[str, str]:
     call = "ds" if ds is obj else "da.to_dataset()"
     rows = {"grid": _grid(ds), "over": _over(ds)}
     rows |= {row: _coordinate(ds, role) for role, row in ROLES.items()}
-    rows |= {name: _fit(ds, name, call) for name in zoo.names() if zoo.at_hand(name)}
+    rows |= _fits(ds, call)
     return {name: text for name, text in rows.items() if text}
 
 
@@ -127,9 +127,22 @@ def _sizes(ds: xr.Dataset, dims: Iterable[Hashable]) -> str:
     return ", ".join(f"{dim} ({ds.sizes[dim]})" for dim in dims)
 
 
-def _fit(ds: xr.Dataset, name: str, call: str) -> str:
+def _fits(ds: xr.Dataset, call: str) -> dict[str, str]:
+    """Tell of every model at hand whether it fits, or what keeps the models from being listed."""
     try:
-        request = check_request(ds, open_model(name))
+        names = [name for name in zoo.names() if zoo.at_hand(name)]
+    except XresdiffError as error:
+        return {"models": str(error)}
+    return {name: _fit(ds, name, call) for name in names}
+
+
+def _fit(ds: xr.Dataset, name: str, call: str) -> str:
+    """Tell whether a model fits; it is not worth reading its weights for."""
+    try:
+        model = glance(name)
+        if model is None:
+            return f"not opened yet: xresdiff.open_model({name!r})"
+        request = check_request(ds, model)
     except InputError as error:
         return "does not fit" + str(error).removeprefix(f"cannot downscale with {name}")
     except XresdiffError as error:

@@ -21,7 +21,8 @@ from xresdiff.grids.coords import levels
 from xresdiff.grids.target import refine
 from xresdiff.grids.units.accumulations import time_bounds_of
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
-from xresdiff.models.package import Model, open_model
+from xresdiff.models.opening import open_model
+from xresdiff.models.package import Model
 
 __all__ = ["finetune", "history"]
 
@@ -171,7 +172,12 @@ def _load_pairs(
     coarse: xr.Dataset, target: xr.Dataset, card: ModelCard, problems: list[str]
 ) -> PairedPatches:
     """Check pairs of Datasets and load them; raise these problems together with theirs."""
-    assert isinstance(card.target, RefineTarget)  # the only kind so far
+    if not isinstance(card.target, RefineTarget):
+        raise InputError(
+            f"cannot fine-tune {card.name}: it gives fields on a grid of its own, and only models "
+            "that refine the grid of their input can be fine-tuned: finetune(target, "
+            "model='rain-16x')"
+        )
     what, factor = f"train {card.name} on these pairs", card.target.factor
     fields = []
     for which, ds, channels in (("coarse", coarse, card.inputs), ("target", target, card.outputs)):

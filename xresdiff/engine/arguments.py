@@ -85,22 +85,25 @@ class Arguments:
         if not _DEVICE.fullmatch(str(self.device)):
             yield f"device is {self.device!r}; it is 'auto', 'cpu', 'mps', 'cuda' or 'cuda:1'"
         yield from self._sampler_problems(card)
-        yield from self._grid_problems()
+        yield from self._grid_problems(card)
 
     def _sampler_problems(self, card: ModelCard) -> Iterable[str]:
         if isinstance(self.sampler, SamplerCard):
             yield from (f"sampler.{name}: {told}" for name, told in self.sampler.rules())
         elif self.sampler == "stochastic" and not card.sampler.churn:
-            churned = replace(card.sampler, name="stochastic", churn=10.0)
-            yield f"'stochastic' needs a churn, {card.name} has none; type sampler={churned!r}"
+            yield (
+                f"'stochastic' needs a churn, {card.name} has none; type "
+                "sampler=dataclasses.replace(xresdiff.open_model(...).card.sampler, "
+                "name='stochastic', churn=10.0)"
+            )
 
-    def _grid_problems(self) -> Iterable[str]:
+    def _grid_problems(self, card: ModelCard) -> Iterable[str]:
         if not (self.grid is None or isinstance(self.grid, xr.Dataset | xr.DataArray)):
             yield (
                 f"grid is a {type(self.grid).__name__}; it is a Dataset on the grid wanted, such "
                 "as xresdiff.target_grid(ds, spacing_km=1)"
             )
-        if self.grid is None and self.regridding is not None:
+        if self.grid is None and self.regridding is not None and card.target.kind == "refine":
             yield f"regridding is {self.regridding!r}, but there is no grid to go to: give grid=..."
         if self.accumulation not in (None, START):
             try:
@@ -133,8 +136,11 @@ class Arguments:
         given = self.sampler
         sampler = given if isinstance(given, SamplerCard) else card.sampler
         changes: dict[str, Any] = {"name": given} if isinstance(given, str) else {}
+        if isinstance(given, str) and given != "stochastic":
+            changes["churn"] = 0.0
         sampler = replace(sampler, steps=int(self.steps or sampler.steps), **changes)
-        return Settings(sampler, int(self.seed), self.device, self.precision)
+        precision = card.precision if self.precision == "auto" else self.precision
+        return Settings(sampler, int(self.seed), self.device, precision)
 
 
 def _is_whole(value: object, least: int) -> bool:

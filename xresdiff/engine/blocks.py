@@ -6,6 +6,7 @@ per process; the graph holds no weights.
 
 from collections.abc import Callable, Hashable
 from math import prod
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from xresdiff.engine.request import Request
 __all__ = [
     "CHANNEL",
     "FINE_CHANNEL",
+    "MOMENT",
     "fine_dim",
     "map_blocks",
     "mean_block",
@@ -23,7 +25,7 @@ __all__ = [
     "physical_block",
 ]
 
-CHANNEL, FINE_CHANNEL = "_channel", "_fine_channel"  # dimensions that no user has
+CHANNEL, FINE_CHANNEL, MOMENT = "_channel", "_fine_channel", "_moment"  # that no user has
 
 
 def fine_dim(dim: Hashable) -> str:
@@ -32,33 +34,43 @@ def fine_dim(dim: Hashable) -> str:
 
 
 def map_blocks(
-    function: Callable[..., np.ndarray], arrays: list[xr.DataArray], request: Request
+    function: Callable[..., np.ndarray],
+    arrays: list[xr.DataArray],
+    request: Request,
+    *,
+    padded: bool = False,
+    **kwargs: Any,
 ) -> xr.DataArray:
-    """Map a block function over every dimension but channel, y and x, lazily if it is lazy."""
+    """Map a block function over every dimension but channel, y and x, lazily if it is lazy.
+
+    The result of a `padded` function has the padding of a fixed target.
+    """
     ny, nx = request.horizontal.dims
     fine = (FINE_CHANNEL, fine_dim(ny), fine_dim(nx))
-    size = {name: n for a in arrays for name, n in a.sizes.items()}
-    factor = request.factor
-    sizes = (len(request.card.outputs), size[ny] * factor, size[nx] * factor)
-    core = [[d for d in (CHANNEL, ny, nx, *fine) if d in a.dims] for a in arrays]
+    shape = request.placement.padded_shape if padded else request.placement.shape
+    sizes = (len(request.card.outputs), *shape)
+    inner = (CHANNEL, ny, nx, *fine, MOMENT)
     return xr.apply_ufunc(
         function,
         *arrays,
-        input_core_dims=core,
+        input_core_dims=[[dim for dim in inner if dim in a.dims] for a in arrays],
         output_core_dims=[list(fine)],
-        kwargs={"key": request.model.key, "settings": request.settings},
+        exclude_dims=set(fine[1:]) if any(fine[1] in a.dims for a in arrays) else set(),
+        kwargs={"key": request.model.key, "settings": request.settings, **kwargs},
         dask="parallelized",
         output_dtypes=[np.float32],
         dask_gufunc_kwargs={"output_sizes": dict(zip(fine, sizes, strict=True))},
     )
 
 
-def mean_block(coarse: np.ndarray, *, key: str, settings: Settings) -> np.ndarray:
+def mean_block(
+    coarse: np.ndarray, moments: np.ndarray | None = None, *, key: str, settings: Settings
+) -> np.ndarray:
     """Regress the encoded mean: ``(..., c, Y, X)`` to ``(..., k, y, x)``."""
     from xresdiff.engine.runtime import load
 
     runtime = load(key, settings.device, settings.precision)
-    fields = runtime.mean(_flat(coarse))
+    fields = runtime.mean(_flat(coarse), _of_fields(moments, coarse.shape[:-3]))
     return fields.reshape(*coarse.shape[:-3], *fields.shape[-3:])
 
 
@@ -69,7 +81,8 @@ def physical_block(
     from xresdiff.engine.runtime import load
 
     runtime = load(key, settings.device, settings.precision)
-    return runtime.physical(_flat(mean), _flat(coarse)).reshape(mean.shape)
+    fields = runtime.physical(_flat(mean), _flat(coarse))
+    return fields.reshape(*mean.shape[:-3], *fields.shape[-3:])
 
 
 def member_block(
@@ -79,10 +92,15 @@ def member_block(
     *labels: np.ndarray,
     key: str,
     settings: Settings,
+    timed: bool,
 ) -> np.ndarray:
-    """Draw the members of a block: ``(..., k, y, x)`` over all loop dimensions, broadcast."""
+    """Draw the members of a block: ``(..., k, y, x)`` over all loop dimensions, broadcast.
+
+    The first of the labels are the moments of the fields, ``(..., 2)``, where it is `timed`.
+    """
     from xresdiff.engine.runtime import Draw, load
 
+    moments, labels = (labels[0], labels[1:]) if timed else (None, labels)
     loop = np.broadcast_shapes(
         numbers.shape, mean.shape[:-3], coarse.shape[:-3], *(label.shape for label in labels)
     )
@@ -96,10 +114,18 @@ def member_block(
         for i, member in enumerate(np.broadcast_to(numbers, loop).ravel())
     ]
     runtime = load(key, settings.device, settings.precision)
-    fields = runtime.members(_flat(coarse), _flat(mean), draws, settings)
+    known = _of_fields(moments, own)
+    fields = runtime.members(_flat(coarse), _flat(mean), draws, settings, known)
     return fields.reshape(*loop, *fields.shape[-3:])
 
 
 def _flat(fields: np.ndarray) -> np.ndarray:
     """Join all loop dimensions: ``(..., k, y, x)`` to ``(n, k, y, x)``."""
     return fields.reshape(-1, *fields.shape[-3:])
+
+
+def _of_fields(moments: np.ndarray | None, loop: tuple[int, ...]) -> np.ndarray | None:
+    """Return the moments of every field, ``(n, 2)``."""
+    if moments is None:
+        return None
+    return np.broadcast_to(moments, (*loop, moments.shape[-1])).reshape(-1, moments.shape[-1])

@@ -9,22 +9,22 @@ from torch import Tensor
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
 from xresdiff.nets.transforms import conserve_blocks, decode, encode, phase, refine
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "decoded", "encoded"]
 
 
-def _encode(x: Tensor, channels: tuple[Channel, ...]) -> Tensor:
+def encoded(x: Tensor, channels: tuple[Channel, ...]) -> Tensor:
     """Transform and normalise physical values ``(b, c, y, x)``, channel by channel."""
-    encoded = []
+    parts = []
     for i, c in enumerate(channels):
         kind = c.transform
         y = encode(x[:, i], kind.name, scale=kind.scale, exponent=kind.exponent)
-        encoded.append((y - c.mean) / c.std)
-    return torch.stack(encoded, dim=1)
+        parts.append((y - c.mean) / c.std)
+    return torch.stack(parts, dim=1)
 
 
-def _decode(y: Tensor, channels: tuple[Channel, ...]) -> Tensor:
-    """Undo :func:`_encode`, then keep to each channel's bounds."""
-    decoded = []
+def decoded(y: Tensor, channels: tuple[Channel, ...]) -> Tensor:
+    """Undo :func:`encoded`, then keep to each channel's bounds."""
+    parts = []
     for i, c in enumerate(channels):
         kind = c.transform
         x = decode(y[:, i] * c.std + c.mean, kind.name, scale=kind.scale, exponent=kind.exponent)
@@ -32,8 +32,8 @@ def _decode(y: Tensor, channels: tuple[Channel, ...]) -> Tensor:
             x = x.clamp(c.minimum, c.maximum)
         if c.dry_below is not None:
             x = torch.where(x < c.dry_below, torch.zeros_like(x), x)
-        decoded.append(x)
-    return torch.stack(decoded, dim=1)
+        parts.append(x)
+    return torch.stack(parts, dim=1)
 
 
 class Fields:
@@ -46,18 +46,18 @@ class Fields:
     """
 
     def __init__(self, card: ModelCard) -> None:
-        assert isinstance(card.target, RefineTarget)  # the only kind so far
+        assert isinstance(card.target, RefineTarget)  # the caller's to check
         self.card, self.factor = card, card.target.factor
         self.place = {channel.key: i for i, channel in enumerate(card.inputs)}
 
     def condition(self, coarse: Tensor) -> Tensor:
         """Return what the networks are told of ``(b, c, Y, X)``: ``(b, k, y, x)``."""
-        encoded, parts = _encode(coarse, self.card.inputs), []
+        known, parts = encoded(coarse, self.card.inputs), []
         for how in self.card.conditioning:
             if how == "phase":
                 parts.append(phase(coarse, self.factor))
             else:
-                parts.append(refine(encoded, self.factor, how))
+                parts.append(refine(known, self.factor, how))
         return torch.cat(parts, dim=1)
 
     def base(self, coarse: Tensor) -> Tensor:
@@ -71,15 +71,15 @@ class Fields:
             return coarse.new_zeros(shape)
         outputs = self.card.outputs
         known = coarse[:, [self.place[channel.key] for channel in outputs]]
-        return _encode(refine(known, self.factor, "bilinear"), outputs)
+        return encoded(refine(known, self.factor, "bilinear"), outputs)
 
     def encode(self, fine: Tensor) -> Tensor:
         """Return targets ``(b, c, y, x)`` in encoded units."""
-        return _encode(fine, self.card.outputs)
+        return encoded(fine, self.card.outputs)
 
-    def decode(self, encoded: Tensor, coarse: Tensor) -> Tensor:
+    def decode(self, fields: Tensor, coarse: Tensor) -> Tensor:
         """Return encoded fields ``(b, c, y, x)`` in physical units, bounded and conserving."""
-        fine = _decode(encoded, self.card.outputs)
+        fine = decoded(fields, self.card.outputs)
         for i, channel in enumerate(self.card.outputs):
             if channel.name in self.card.conserve:
                 known = coarse[:, [self.place[channel.key]]]

@@ -7,6 +7,7 @@ import xarray as xr
 
 from xresdiff.engine.blocks import CHANNEL
 from xresdiff.engine.channels import alone
+from xresdiff.engine.hours import on_hours
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
@@ -48,7 +49,11 @@ def stacked(
     if request.placement.coarse is not None:
         ds = _near(alone(ds, request.variables), request)
         grid = find_horizontal(ds)
-    fields = [_field(ds, request, i, labels, chunks, grid) for i in range(len(request.found))]
+    moved = {h: on_hours(ds, request.card, h) for h in {c.offset_h for c in request.card.inputs}}
+    fields = [
+        _field(moved[channel.offset_h], request, i, labels, chunks, grid)
+        for i, channel in enumerate(request.card.inputs)
+    ]
     bare = [xr.DataArray(da.data, dims=da.dims) for da in fields]
     if request.placement.coarse is not None:
         bare = _regridded(bare, _frame(ds, grid), request)
@@ -76,11 +81,14 @@ def _field(
     """Return one channel on the input's grid, in the channel's units."""
     found = request.found[place]
     da = take(ds, found)
+    channel = request.card.inputs[place]
+    if channel.missing is not None and da.dtype.kind == "f":
+        da = da.fillna(channel.missing)
     if da.chunks is not None:
         da = da.chunk({dim: -1 if dim in grid.dims else chunks.get(dim, 1) for dim in da.dims})
     converted = units.convert(
         decoded(da, labels, request, grid),
-        request.card.inputs[place],
+        channel,
         accumulation=request.arguments.accumulation,
         bounds=time_bounds_of(ds, found.name),
     )

@@ -16,7 +16,7 @@ from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
 from xresdiff.grids.coords.criteria import RoleName, bounds_name, role_candidates
 from xresdiff.grids.units.steps import hours_of_unit
-from xresdiff.models.card import Channel
+from xresdiff.models.card import Channel, SamplerCard
 
 __all__ = ["labelled", "noise_labels"]
 
@@ -116,9 +116,13 @@ def _is_fixed(ds: xr.Dataset, name: Hashable) -> bool:
 def labelled(result: xr.DataArray, ds: xr.Dataset, request: Request, stage: str) -> xr.Dataset:
     """Give a result the coordinates of the fine grid and of the input, attributes, provenance."""
     (ny, nx), fine = request.horizontal.dims, request.placement.fine
-    result = result.drop_vars(list(result.coords)).rename({fine_dim(ny): ny, fine_dim(nx): nx})
+    rows, columns = request.placement.fine_dims
+    names = {fine_dim(ny): rows, fine_dim(nx): columns}
+    result = result.drop_vars(list(result.coords)).rename(names)
     beyond = {
-        dim: slice(fine.sizes[dim]) for dim in (ny, nx) if result.sizes[dim] > fine.sizes[dim]
+        dim: slice(fine.sizes[dim])
+        for dim in (rows, columns)
+        if result.sizes[dim] > fine.sizes[dim]
     }
     result = result.isel(beyond) if beyond else result
     ensemble = xr.Dataset(_outputs(result, request))
@@ -152,7 +156,7 @@ def _outputs(result: xr.DataArray, request: Request) -> dict[str, xr.DataArray]:
                 "pressure", [level / 100 for level in levels if level], _PRESSURE
             )
             joined = xr.concat([fields[i] for i in places], "pressure")
-            joined = joined.transpose(..., "pressure", *request.horizontal.dims)
+            joined = joined.transpose(..., "pressure", *request.placement.fine_dims)
             outputs[name] = joined.assign_coords(pressure=pressure).assign_attrs(attrs)
             continue
         for i in places:
@@ -169,6 +173,7 @@ def _kept(ds: xr.Dataset, fine: xr.Dataset, request: Request) -> xr.Coordinates:
         for name, coord in ds.coords.items()
         if set(coord.dims) <= set(request.loop) and name not in fine.variables
     }
+    names.discard(request.given.grid_mapping)  # of the input's grid, which the result has left
     bounds = {bounds_name(ds[name]) for name in names}
     names |= {
         name
@@ -208,10 +213,21 @@ def _provenance(ds: xr.Dataset, request: Request, stage: str) -> dict[str, Any]:
         "xresdiff_stage": stage,
     }
     if stage == "both":
-        drawn = {"seed": settings.seed, **asdict(settings.sampler)}
-        drawn["sampler"] = drawn.pop("name")
+        drawn = {"seed": settings.seed, **_drawn(settings.sampler)}
         made |= {f"xresdiff_{name}": value for name, value in drawn.items()}
     return made
+
+
+def _drawn(sampler: SamplerCard) -> dict[str, Any]:
+    """Return the settings of a sampler that matter, as attributes of a file."""
+    told = {"sampler": sampler.name, **asdict(sampler)}
+    churn = ("churn_min", "churn_max", "churn_noise", "churn_capped") if not sampler.churn else ()
+    kept = {key: value for key, value in told.items() if key not in ("name", *churn)}
+    return {
+        key: int(value) if isinstance(value, bool) else value
+        for key, value in kept.items()
+        if value is not None
+    }
 
 
 def _digest(ds: xr.Dataset, request: Request) -> str:

@@ -203,13 +203,15 @@ def masked(result: xr.DataArray, coarse: xr.DataArray, request: Request) -> xr.D
     cells = list(request.horizontal.dims)
     fine = [fine_dim(dim) for dim in cells]
     inputs = [result, coarse]
-    return _mapped(mask_block, inputs, [fine, [CHANNEL, *cells]], fine, factor=request.factor)
+    return _mapped(mask_block, inputs, [fine, [CHANNEL, *cells]], fine)
 
 
-def mask_block(fine: np.ndarray, coarse: np.ndarray, *, factor: int) -> np.ndarray:
+def mask_block(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """Mask ``(..., y, x)`` where any channel of ``(..., channel, Y, X)`` is missing."""
     known = np.isfinite(coarse).all(axis=-3)
-    pixels = known.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    (rows, columns), (height, width) = known.shape[-2:], fine.shape[-2:]
+    pixels = known[..., np.arange(height) * rows // height, :]
+    pixels = pixels[..., np.arange(width) * columns // width]
     return np.where(pixels, fine, np.float32(np.nan))
 
 

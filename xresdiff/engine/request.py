@@ -7,11 +7,13 @@ import xarray as xr
 
 from xresdiff.engine.arguments import Arguments, Settings
 from xresdiff.engine.channels import alone, find_channels
-from xresdiff.engine.placement import Placement, place
+from xresdiff.engine.hours import lead_problems, time_problems
+from xresdiff.engine.placement import Placement
+from xresdiff.engine.placing import place
 from xresdiff.errors import InputError, UnitsError, raise_problems
 from xresdiff.grids import coords
 from xresdiff.grids.coords import levels
-from xresdiff.models.card import ModelCard, RefineTarget
+from xresdiff.models.card import ModelCard
 from xresdiff.models.package import Model
 
 __all__ = ["Request", "check_request"]
@@ -36,12 +38,6 @@ class Request:
         return self.model.card
 
     @property
-    def factor(self) -> int:
-        """Fine cells along a side of a coarse one."""
-        assert isinstance(self.card.target, RefineTarget)  # checked
-        return self.card.target.factor
-
-    @property
     def horizontal(self) -> coords.Horizontal:
         """The grid of what the networks take."""
         return self.placement.horizontal
@@ -54,7 +50,11 @@ class Request:
     @property
     def methods(self) -> tuple[str, ...]:
         """How every input channel is regridded."""
-        return tuple(self.arguments.regridding or channel.method for channel in self.card.inputs)
+        asked = self.arguments.regridding
+        # between parallels and meridians is nowhere on a grid that has none
+        told = {"latlon_bilinear": "bilinear"} if self.given.kind != "latlon" else {}
+        own = (told.get(channel.method, channel.method) for channel in self.card.inputs)
+        return tuple(asked or method for method in own)
 
 
 def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = None) -> Request:
@@ -74,7 +74,7 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     variables = [each.name for each in found]
     asked = list(arguments.problems(model.card))
     grid = None if any(told.startswith("grid is") for told in asked) else arguments.grid
-    given, placement, misfits = place(alone(ds, variables), model.card, variables, grid)
+    given, placement, misfits = place(alone(ds, variables), model, variables, grid)
     dims = _dims(ds, found)
     loop = tuple(dim for dim in dims if given is None or dim not in given.dims)
     member = _free_name(ds, loop)
@@ -82,6 +82,9 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
         *asked,
         *arguments.chunk_problems((member, *loop)),
         *missing,
+        *(time_problems(ds, model.card, variables) if not missing else ()),
+        *lead_problems(ds, model.card),
+        *_time_problems(ds, model.card),
         *(f"there is nothing along {dim!r}: its size is 0" for dim in dims if not ds.sizes[dim]),
         *misfits,
     ]
@@ -96,6 +99,17 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     assert placement is not None
     settings = arguments.settings(model.card)
     return Request(model, given, placement, found, loop, member, arguments, settings)
+
+
+def _time_problems(ds: xr.Dataset, card: ModelCard) -> list[str]:
+    """Say that the time is not known, where the networks are told it."""
+    told = any(extra.kind != "static" for extra in card.extras)
+    if not told or coords.find_coordinate(ds, "time") is not None:
+        return []
+    return [
+        f"{card.name} is told the hour and where the sun stands, but the input has no time: "
+        "ds.assign_coords(time=np.datetime64('2021-09-12T00:00', 'ns'))"
+    ]
 
 
 def _dims(ds: xr.Dataset, found: tuple[levels.Found, ...]) -> list[Hashable]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from math import gcd, prod
+from math import inf, prod
 
 import numpy as np
 import torch
@@ -17,22 +17,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xresdiff.engine.arguments import Settings
-from xresdiff.engine.fields import Fields
+from xresdiff.engine.domain import Domain, Part
+from xresdiff.engine.fixed import Fixed
 from xresdiff.engine.noise import normal_field
-from xresdiff.engine.tiles import Window, pad_to, windowed
+from xresdiff.engine.patching import Patch
+from xresdiff.engine.refined import Refined
 from xresdiff.errors import InputError
-from xresdiff.models.card import NetworkCard
-from xresdiff.models.package import Model, Stage, open_key
-from xresdiff.nets.edm import Denoiser, edm_sigmas
-from xresdiff.nets.samplers import SAMPLERS
+from xresdiff.models.card import FixedTarget, NetworkCard
+from xresdiff.models.opening import open_key
+from xresdiff.models.package import Model, Stage
+from xresdiff.nets.edm import edm_sigmas
+from xresdiff.nets.samplers import SAMPLERS, Churn
+from xresdiff.nets.stage_net import StageNet
 from xresdiff.nets.unet import UNet, UNetConfig
 
 __all__ = ["Draw", "Runtime", "build", "load", "pick_device", "pick_dtype"]
 
 Array = NDArray[np.float32]
+Moments = NDArray[np.float64]
 
-WINDOW = 512  # fine pixels; fields that are larger run in windows of this size
-OVERLAP = 64  # fine pixels that neighbouring windows share
 PIXELS_AT_ONCE = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}  # batch that is tried first
 
 _LOCKS: dict[str, threading.Lock] = {}
@@ -109,6 +112,15 @@ def _loaded(key: str, device: torch.device, dtype: torch.dtype) -> "Runtime":
     return Runtime(open_key(key), device, dtype)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What the residual network is told of some times: ``(t, k, h, w)``, see `Domain`."""
+
+    condition: Tensor
+    whole: Tensor | None
+    leads: Tensor  # (t,)
+
+
 class Runtime:
     """A model on a device, ready to run.
 
@@ -124,53 +136,61 @@ class Runtime:
 
     def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
         self.card, self.device, self.dtype = model.card, device, dtype
-        self.fields = Fields(model.card)
-        self.factor = self.fields.factor
         self._mean_net = self._network(model, "mean")
-        residual_net = self._network(model, "residual")
-        self._denoiser = Denoiser(residual_net, model.card.residual.sigma_data, dtype)
-        needed = max(net.config.size_multiple for net in (self._mean_net, residual_net))
-        self._multiple = needed // gcd(needed, self.factor)  # of the coarse height and width
-        self._least = -(-model.card.patch // self.factor)  # of them too
+        self._residual_net = self._network(model, "residual")
+        multiples = (net.net.config.size_multiple for net in (self._mean_net, self._residual_net))
+        self.domain: Domain
+        if isinstance(model.card.target, FixedTarget):
+            self.domain = Fixed(model)
+        else:
+            self.domain = Refined(model.card, max(multiples))
 
-    def _network(self, model: Model, stage: Stage) -> UNet:
-        net = build(getattr(model.card, stage).network)
-        weights = {name: torch.from_numpy(w.copy()) for name, w in model.weights(stage).items()}
-        net.load_state_dict(weights)
-        net = net.to(self.device).eval().requires_grad_(False)
+    def _network(self, model: Model, stage: Stage) -> StageNet:
+        net = model.network(stage).to(self.device)
+        net.dtype = self.dtype
         for parameter in net.parameters():  # not the buffers: frequencies need all their digits
             layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
             parameter.data = parameter.data.to(self.dtype, memory_format=layout)
         return net
 
-    def mean(self, coarse: Array) -> Array:
-        """Return the regression's mean, encoded: ``(t, c, Y, X)`` to ``(t, k, y, x)``."""
+    def mean(self, coarse: Array, moments: Moments | None = None) -> Array:
+        """Return the regression's mean, encoded: ``(t, c, Y, X)`` to ``(t, k, y, x)``.
+
+        `moments` tells the time of each field in seconds since 1970 and its lead label, (t, 2).
+        The padding of a fixed target is part of the result.
+        """
+        domain, size = self.domain, (coarse.shape[-2], coarse.shape[-1])
 
         def some(picked: slice) -> Array:
-            given, crop = self._padded(coarse[picked])
-            condition = self.fields.condition(given)
-            base = self.fields.base(given)
+            given = domain.enter(self._tensor(coarse[picked]))
+            known = self._moments(moments, picked, len(given))
+            condition, base = domain.condition(given, known), domain.base(given)
 
-            def network(x: Tensor, _: Tensor, windows: Sequence[Window]) -> Tensor:
-                cut = torch.cat([condition[..., *window] for window in windows])
-                return self._mean_net(cut.to(self.dtype), cut.new_zeros(len(cut))).float()
+            def network(x: Tensor, _: Tensor, parts: Sequence[Part]) -> Tensor:
+                cut = torch.cat([domain.cut(condition, None, part) for part in parts])
+                return self._run(self._mean_net, None, cut, None, known[:, 1], parts)
 
-            correction = windowed(network, WINDOW, OVERLAP)(base, base.new_zeros(len(base)))
-            return self._array(base + correction, crop)
+            correction = domain.cover(network, "mean")(base, base.new_zeros(len(base)))
+            return domain.keep(base + correction, size).cpu().numpy()
 
-        return self._in_batches(some, len(coarse), coarse.shape[-2:])
+        return self._in_batches(some, len(coarse), size)
 
-    def physical(self, encoded: Array, coarse: Array) -> Array:
-        """Return encoded fields in physical units, bounded and conserving, ``(t, k, y, x)``."""
+    def physical(self, fields: Array, coarse: Array) -> Array:
+        """Return means in physical units, bounded and conserving, ``(t, k, y, x)``."""
 
         def some(picked: slice) -> Array:
-            fields = self.fields.decode(self._tensor(encoded[picked]), self._tensor(coarse[picked]))
-            return fields.cpu().numpy()
+            fine = self.domain.result(self._tensor(fields[picked]))
+            return self.domain.decode(fine, self._tensor(coarse[picked])).cpu().numpy()
 
-        return self._in_batches(some, len(coarse), coarse.shape[-2:])
+        return self._in_batches(some, len(coarse), (coarse.shape[-2], coarse.shape[-1]))
 
     def members(
-        self, coarse: Array, mean: Array, draws: Sequence[Draw], settings: Settings
+        self,
+        coarse: Array,
+        mean: Array,
+        draws: Sequence[Draw],
+        settings: Settings,
+        moments: Moments | None = None,
     ) -> Array:
         """Draw members: mean plus residual, in physical units.
 
@@ -184,52 +204,54 @@ class Runtime:
             Which time and member each result is, and the labels of its noise.
         settings : Settings
             Seed and sampler.
+        moments : numpy.ndarray, (t, 2), optional
+            As of :meth:`mean`.
 
         Returns
         -------
         numpy.ndarray, (len(draws), k, y, x)
         """
+        domain, size = self.domain, (coarse.shape[-2], coarse.shape[-1])
         order = sorted(range(len(draws)), key=lambda i: draws[i].time)
 
         @lru_cache(maxsize=1)  # successive batches are of the same times, mostly
-        def known(own: tuple[int, ...]) -> tuple[Tensor, Tensor, Window]:
-            given, crop = self._padded(coarse[list(own)])
-            return given, self._condition(given, mean[list(own)]), crop
+        def known(own: tuple[int, ...]) -> _Known:
+            given, told = domain.enter(self._tensor(coarse[list(own)])), list(own)
+            moment = self._moments(moments, told, len(own))
+            condition = whole = domain.condition(given, moment)
+            if self.card.mean_conditioning:
+                condition = torch.cat([domain.restore(self._tensor(mean[told])), condition], dim=1)
+            return _Known(condition, domain.whole(whole), moment[:, 1])
 
         def some(picked: slice) -> Array:
             rows = [draws[i] for i in order[picked]]
             own = tuple(dict.fromkeys(draw.time for draw in rows))
-            given, condition, crop = known(own)
-            times = torch.tensor([own.index(draw.time) for draw in rows], device=self.device)
-            residual = self._residual(condition, times, rows, settings)[..., *crop]
-            center = self._tensor(mean[[draw.time for draw in rows]])
-            fields = self.fields.decode(center + residual, given[times][..., *self._coarse(crop)])
-            return fields.cpu().numpy()
+            places = [draw.time for draw in rows]
+            times = torch.tensor([own.index(place) for place in places], device=self.device)
+            residual = self._residual(known(own), times, rows, settings)[..., *domain.crop(size)]
+            center = domain.result(self._tensor(mean[places]))
+            return domain.decode(center + residual, self._tensor(coarse[places])).cpu().numpy()
 
-        return self._in_batches(some, len(draws), coarse.shape[-2:])[np.argsort(order)]
-
-    def _condition(self, given: Tensor, mean: Array) -> Tensor:
-        """Return what the residual network is told of each time: the mean, then the input."""
-        known = self.fields.condition(given)
-        of_coarse = self._multiple, self._least
-        mirrored, _ = pad_to(self._tensor(mean), *(self.factor * n for n in of_coarse))
-        return torch.cat([mirrored, known], dim=1)
+        return self._in_batches(some, len(draws), size)[np.argsort(order)]
 
     def _residual(
-        self, condition: Tensor, times: Tensor, rows: Sequence[Draw], settings: Settings
+        self, known: _Known, times: Tensor, rows: Sequence[Draw], settings: Settings
     ) -> Tensor:
-        """Sample residuals ``(b, k, y, x)``, padded."""
-        sampler, shape = settings.sampler, (len(self.card.outputs), *condition.shape[-2:])
+        """Sample residuals ``(b, k, h, w)``, in float64 where the networks are to be exact."""
+        exact = self.card.precision == "float32" and self.device.type != "mps"
+        state = torch.float64 if exact else torch.float32
+        sampler, shape = settings.sampler, (len(self.card.outputs), *known.condition.shape[-2:])
 
         def noise(number: int) -> Tensor:
             fields = [
                 normal_field(settings.seed, row.labels, row.member, number, shape) for row in rows
             ]
-            return self._tensor(np.stack(fields))
+            return self._tensor(np.stack(fields)).to(state)
 
-        def network(x: Tensor, sigma: Tensor, windows: Sequence[Window]) -> Tensor:
-            cut = torch.cat([condition[..., *window][times] for window in windows])
-            return self._denoiser(x, sigma, cut)
+        def network(x: Tensor, sigma: Tensor, parts: Sequence[Part]) -> Tensor:
+            cuts = (self.domain.cut(known.condition, known.whole, part) for part in parts)
+            cut = torch.cat([part[times] for part in cuts])
+            return self._run(self._residual_net, x, cut, sigma, known.leads[times.cpu()], parts)
 
         sigmas = edm_sigmas(
             sampler.steps,
@@ -237,25 +259,43 @@ class Runtime:
             sigma_max=sampler.sigma_max,
             rho=sampler.rho,
         )
-        denoise = windowed(network, WINDOW, OVERLAP)
-        draw = SAMPLERS[sampler.name]
-        return draw(denoise, noise(0), sigmas, noise=noise, churn=sampler.churn)
+        denoise = self.domain.cover(network, "residual")
+        churn = Churn(
+            amount=sampler.churn,
+            sigma_min=sampler.churn_min,
+            sigma_max=inf if sampler.churn_max is None else sampler.churn_max,
+            noise=sampler.churn_noise,
+            capped=sampler.churn_capped,
+        )
+        drawn = SAMPLERS[sampler.name](denoise, noise(0), sigmas, noise=noise, churn=churn)
+        return drawn.float()
 
-    def _padded(self, coarse: Array) -> tuple[Tensor, Window]:
-        """Extend inputs to what the networks take; return the crop of the fine result."""
-        given, crop = pad_to(self._tensor(coarse), self._multiple, self._least)
-        rows, columns = (slice(0, part.stop * self.factor) for part in crop)
-        return given, (rows, columns)
+    def _run(
+        self,
+        net: StageNet,
+        x: Tensor | None,
+        condition: Tensor,
+        sigma: Tensor | None,
+        leads: Tensor,
+        parts: Sequence[Part],
+    ) -> Tensor:
+        """Run a network on parts of fields, one part behind the other."""
+        patches = [part.index() for part in parts if isinstance(part, Patch)]
+        return net(
+            x,
+            condition,
+            sigma,
+            lead_time=leads.long().repeat(len(parts)) if self.card.lead_hours else None,
+            position=torch.stack(patches) if patches else None,
+        )
 
-    def _coarse(self, crop: Window) -> Window:
-        rows, columns = (slice(0, part.stop // self.factor) for part in crop)
-        return rows, columns
+    def _moments(self, moments: Moments | None, picked: slice | list[int], n: int) -> Tensor:
+        if moments is None:
+            return torch.zeros(n, 2, dtype=torch.float64)
+        return torch.tensor(moments[picked], dtype=torch.float64)
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
-
-    def _array(self, fields: Tensor, crop: Window) -> Array:
-        return fields[..., *crop].cpu().numpy()
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -266,10 +306,10 @@ class Runtime:
             yield
 
     def _in_batches(
-        self, some: Callable[[slice], Array], n: int, coarse_shape: tuple[int, ...]
+        self, some: Callable[[slice], Array], n: int, coarse_shape: tuple[int, int]
     ) -> Array:
         """Call `some` on slices of 0 to `n`, halving them whenever memory runs out."""
-        pixels = prod(max(n, self._least) * self.factor for n in coarse_shape)
+        pixels = prod(self.domain.shape(coarse_shape))
         size = min(max(PIXELS_AT_ONCE[self.device.type] // pixels, 1), n)
         parts: list[Array] = []
         done = 0

@@ -1,4 +1,4 @@
-"""What a model is (card), how it is kept (package) and where to find it (zoo).
+"""What a model is (card), how it is kept (package), where to find it (zoo), how others keep theirs.
 
 ``xresdiff.models()`` lists the known models: the room itself can be called.
 """
@@ -7,8 +7,11 @@ import sys
 from types import ModuleType
 from typing import cast
 
+from xresdiff.models import physicsnemo
 from xresdiff.models.zoo import ModelTable
 from xresdiff.models.zoo import models as _models
+
+__all__ = ["physicsnemo", "room"]
 
 
 class _Room(ModuleType):

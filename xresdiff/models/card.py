@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from xresdiff.errors import ModelError, raise_problems
 from xresdiff.models import card_repr
@@ -18,10 +19,8 @@ from xresdiff.models.parts import (
     CONDITIONING,
     Channel,
     DataSource,
-    FixedTarget,
     NetworkCard,
     Problems,
-    RefineTarget,
     SamplerCard,
     StageCard,
     Transform,
@@ -29,14 +28,18 @@ from xresdiff.models.parts import (
     must_not_be_empty,
 )
 from xresdiff.models.strict_json import Part, broken_rules, parse, read
+from xresdiff.models.targets import Extra, FixedTarget, Padding, Patching, RefineTarget
 
 __all__ = [
     "CARD",
     "Channel",
     "DataSource",
+    "Extra",
     "FixedTarget",
     "ModelCard",
     "NetworkCard",
+    "Padding",
+    "Patching",
     "RefineTarget",
     "SamplerCard",
     "StageCard",
@@ -72,12 +75,27 @@ class ModelCard(Part):
         Outputs, never negative, whose block means equal the input of the same name.
     global_residual : bool, default True
         Whether the mean stage predicts the difference from the interpolated input.
+    extras : tuple of Extra, default ()
+        What the networks are told behind the inputs, in this order.
+    sea_ice_cover : bool, default False
+        Whether the input "siconc" is given its sum with "snc", within 0 and 100 %, averaged over
+        3 x 3 cells, as CMIP6 fields were for CorrDiff CMIP6-ERA5.
+    hours : tuple of float, default (0,)
+        Hours from the time of an input to the times that it gives fields for.
+    lead_hours : tuple of float, default ()
+        Hours of a forecast that the networks tell apart, for those that are told the lead time.
+    mean_conditioning : bool, default True
+        Whether the residual stage is told the mean, in front of the inputs.
     mean, residual : StageCard
         The two stages.
     sampler : SamplerCard
         Default settings.
     patch : int
         Side of the fields in training, in fine pixels.
+    patching : Patching, optional
+        How large fields of a fixed target are covered; by default they enter whole.
+    precision : {"auto", "float32"}
+        What precision "auto" stands for: the fastest, or always that of float32.
     scores : dict of float, default {}
         How well it does, on data it has not seen.
     files : dict of str, default {}
@@ -89,6 +107,8 @@ class ModelCard(Part):
     ModelError
         If a rule is broken; every broken rule is named with its place.
     """
+
+    plot: ClassVar[Any]  # figures, from xresdiff.accessor: card.plot.domain()
 
     name: str
     version: str
@@ -103,10 +123,17 @@ class ModelCard(Part):
     conditioning: tuple[str, ...]
     conserve: tuple[str, ...] = ()
     global_residual: bool = True
+    extras: tuple[Extra, ...] = ()
+    sea_ice_cover: bool = False
+    hours: tuple[float, ...] = (0.0,)
+    lead_hours: tuple[float, ...] = ()
+    mean_conditioning: bool = True
     mean: StageCard
     residual: StageCard
     sampler: SamplerCard = field(default_factory=SamplerCard)
     patch: int
+    patching: Patching | None = None
+    precision: Literal["auto", "float32"] = "auto"
     scores: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -164,6 +191,7 @@ class ModelCard(Part):
             if how not in CONDITIONING:
                 yield f"conditioning[{i}]", f"{how!r} must be one of {', '.join(CONDITIONING)}"
         yield from self._channel_rules()
+        yield from self._target_rules()
         yield from self._file_rules()
 
     def _channel_rules(self) -> Problems:
@@ -179,6 +207,21 @@ class ModelCard(Part):
         if self.global_residual and not outputs <= inputs:
             yield "global_residual", "true needs every output to be an input, too"
 
+    def _target_rules(self) -> Problems:
+        yield from must_not_be_empty(self, "hours")
+        if self.target.kind == "fixed":
+            for name in ("conserve", "global_residual"):
+                if getattr(self, name):
+                    yield name, "is for models that refine the grid of their input"
+            if self.conditioning != ("bilinear",):
+                yield "conditioning", "('bilinear',) is all that a fixed target knows"
+            return
+        for name in ("extras", "lead_hours", "patching"):
+            if getattr(self, name):
+                yield name, "is for models with a fixed target"
+        if self.hours != (0.0,) or any(channel.offset_h for channel in self.inputs):
+            yield "hours", "other times than that of the input are for models with a fixed target"
+
     def _file_rules(self) -> Problems:
         if len(set(self.parts)) < len(self.parts):
             yield "residual.file", f"{self.residual.file!r} must differ from the other files"
@@ -190,6 +233,11 @@ class ModelCard(Part):
                 yield f"files[{name!r}]", f"must be one of {', '.join(self.parts)}"
             if not _SHA256.fullmatch(sha256):
                 yield f"files[{name!r}]", f"{sha256!r} must be 64 hexadecimal digits (sha256)"
+
+    @property
+    def timed(self) -> bool:
+        """Whether the networks are told the time or the lead time of a field."""
+        return bool(self.lead_hours) or any(extra.kind != "static" for extra in self.extras)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -209,7 +257,7 @@ def _names_must_differ(where: str, channels: Sequence[Channel]) -> Problems:
     taken: dict[object, int] = {}
     for i, channel in enumerate(channels):
         for name in dict.fromkeys(channel.names):
-            first = taken.setdefault((name, channel.level_Pa), i)
+            first = taken.setdefault((name, channel.level_Pa, channel.offset_h), i)
             if first != i:
                 yield f"{where}[{i}]", f"{name!r} is {where}[{first}] already"
                 break

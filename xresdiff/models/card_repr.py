@@ -42,13 +42,19 @@ def html(card: "ModelCard") -> str:
 def _rows(card: "ModelCard") -> Iterator[tuple[str, list[str]]]:
     """Yield every label and its lines, for both forms."""
     target = card.target
-    yield "Needs", [_channel(channel, aliases=True) for channel in card.inputs]
-    gives = [_channel(channel) + _promises(channel, card) for channel in card.outputs]
+    yield "Needs", [_quantity(same, aliases=True) for same in _quantities(card.inputs)]
+    gives = [_quantity(same) + _promises(same[0], card) for same in _quantities(card.outputs)]
+    if card.hours != (0.0,):
+        gives.append(f"at {', '.join(f'{hour:+g}' for hour in card.hours)} hours from the input's")
     if target.kind == "refine":
         fine_km = target.spacing_km / target.factor
         gives.append(f"on the grid of the input refined by {target.factor} ({fine_km:g} km)")
     yield "Gives", gives
     yield "Where", [target.domain]
+    if card.extras:
+        yield "Told", [", ".join(dict.fromkeys(extra.name or extra.kind for extra in card.extras))]
+    if card.lead_hours:
+        yield "Lead times", [", ".join(f"{hour:g}" for hour in card.lead_hours) + " h"]
     yield "Licence", [card.licence]
     yield "Trained on", [_source(source) for source in card.data]
     sampler = card.sampler
@@ -61,11 +67,23 @@ def _rows(card: "ModelCard") -> Iterator[tuple[str, list[str]]]:
         yield "References", list(card.references)
 
 
-def _channel(channel: "Channel", *, aliases: bool = False) -> str:
-    level = "" if channel.level_Pa is None else f" at {channel.level_Pa / 100:g} hPa"
-    other = f" (also {', '.join(channel.aliases)})" if aliases and channel.aliases else ""
-    meaning = channel.standard_name or channel.long_name
-    return f"{channel.name}{level} [{channel.units}] {meaning}{other}".rstrip()
+def _quantities(channels: "tuple[Channel, ...]") -> "list[list[Channel]]":
+    """Put the channels together that are one quantity, on several levels or at several times."""
+    quantities: dict[tuple[str, str], list[Channel]] = {}
+    for channel in channels:
+        quantities.setdefault((channel.name, channel.units), []).append(channel)
+    return list(quantities.values())
+
+
+def _quantity(same: "list[Channel]", *, aliases: bool = False) -> str:
+    first = same[0]
+    levels = list(dict.fromkeys(f"{c.level_Pa / 100:g}" for c in same if c.level_Pa is not None))
+    offsets = list(dict.fromkeys(f"{c.offset_h:+g}" for c in same))
+    at = f" at {', '.join(levels)} hPa" if levels else ""
+    when = f", {', '.join(offsets)} h" if offsets != ["+0"] else ""
+    other = f" (also {', '.join(first.aliases)})" if aliases and first.aliases else ""
+    meaning = first.standard_name or first.long_name
+    return f"{first.name}{at} [{first.units}] {meaning}{when}{other}".rstrip()
 
 
 def _promises(channel: "Channel", card: "ModelCard") -> str:

@@ -14,21 +14,24 @@ then parsed, from the very bytes that were checked. Nothing in a model file is e
 import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from xresdiff.errors import InputError, ModelError, StoreError, raise_problems
-from xresdiff.models import container, zoo
-from xresdiff.models.card import CARD, ModelCard
+from xresdiff.models import container
+from xresdiff.models.card import CARD, FixedTarget, ModelCard, RefineTarget, StageCard
+from xresdiff.models.grid_file import outline, read_grid
 
-__all__ = ["Model", "Stage", "open_key", "open_model", "write_package"]
+if TYPE_CHECKING:
+    from xresdiff.nets.stage_net import StageNet
+
+__all__ = ["Model", "Stage", "open_package", "write_package"]
 
 Stage = Literal["mean", "residual"]
 
@@ -36,12 +39,11 @@ CARD_LIMIT = 2**20  # bytes that a card may have
 FILE_LIMIT = 2**32  # bytes that any other file of a package may have
 
 _STAGES: tuple[Stage, ...] = ("mean", "residual")
-_KEY = re.compile(r"(?P<source>.+)@(?P<sha256>[0-9a-f]{64})", re.DOTALL)
 
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """A model on disk: its card is read, its weights wait. Made by :func:`open_model`.
+    """A model on disk: its card is read, its weights wait. Made by `open_model`.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ class Model:
 
     @property
     def key(self) -> str:
-        """``source@sha256``: what graphs carry instead of weights; see :func:`open_key`."""
+        """``source@sha256``: what graphs carry instead of weights."""
         return f"{self.source}@{self.sha256}"
 
     def weights(self, stage: Stage) -> dict[str, np.ndarray]:
@@ -97,6 +99,57 @@ class Model:
             return safetensors.numpy.load(self.read(name))
         except (safetensors.SafetensorError, KeyError) as error:
             raise ModelError(f"{self.path}: {name} holds no weights for NumPy: {error}") from error
+
+    def network(self, stage: Stage) -> "StageNet":
+        """Return the network of a stage, on the CPU, ready to run or to be written elsewhere.
+
+        Parameters
+        ----------
+        stage : {"mean", "residual"}
+            Which of the two.
+
+        Returns
+        -------
+        torch.nn.Module
+            A :class:`~xresdiff.nets.stage_net.StageNet` in eval mode and float32, called
+            ``net(x, condition, sigma)``, all in the units of the networks.
+
+        Raises
+        ------
+        InputError
+            If there is no such stage.
+        ModelError
+            If its file is damaged, or the weights do not fit the card.
+
+        Examples
+        --------
+        >>> import xresdiff
+        >>> net = xresdiff.open_model("rain-16x").network("mean")
+        >>> sum(parameter.numel() for parameter in net.parameters())
+        957520
+        """
+        import torch
+
+        from xresdiff.nets.stage_net import StageNet
+        from xresdiff.nets.unet import UNet, UNetConfig
+
+        weights = {
+            name: torch.from_numpy(w.astype("f4")) for name, w in self.weights(stage).items()
+        }
+        card: StageCard = getattr(self.card, stage)
+        with torch.device("meta"):
+            net = UNet(UNetConfig(**card.network.config))
+        try:
+            net.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise ModelError(f"{self.path}: {card.file} does not fit the card: {error}") from error
+        whole = StageNet(
+            net,
+            sigma_data=card.sigma_data if stage == "residual" else None,
+            latent=card.latent,
+            scale_condition=card.scale_condition,
+        )
+        return whole.eval().requires_grad_(False)
 
     def read(self, name: str) -> bytes:
         """Return a file of the package, checked against the sha256 on the card.
@@ -157,90 +210,26 @@ class Model:
         return self.card._repr_html_()
 
 
-def open_model(model: str | os.PathLike[str] | Model) -> Model:
-    """Open a model and check every file of it.
+def open_package(path: Path, source: str) -> Model:
+    """Read the card of a package, and see that the rest is there.
 
     Parameters
     ----------
-    model : str, PathLike or Model
-        A name that :func:`~xresdiff.models.zoo.models` lists, or the path of a folder or
-        ``.resdiff`` file, which comes first where both exist.
+    path : Path
+        A folder or ``.resdiff`` file.
+    source : str
+        How another process finds it.
 
     Returns
     -------
     Model
-        With its card read; weights are read when asked for.
+        With its card read; its files are checked when they are read.
 
     Raises
     ------
     ModelError
-        If there is no such model, or it is damaged, or cannot be fetched.
-
-    Examples
-    --------
-    >>> open_model("atlantis")
-    Traceback (most recent call last):
-    xresdiff.errors.ModelError: no model is called 'atlantis', and no file or folder either. ...
+        If it is no model, or incomplete.
     """
-    if isinstance(model, Model):
-        return model
-    path = Path(model).expanduser()
-    if isinstance(model, str) and _is_name(model, path):
-        opened = _open(zoo.locate(model), source=model)
-    else:
-        opened = _open(path.absolute(), source=str(path.absolute()))
-    for name in opened.card.parts:
-        opened.read(name)
-    return opened
-
-
-def _is_name(text: str, path: Path) -> bool:
-    """Tell whether a text means a model of the zoo, rather than a path."""
-    if path.is_file() or (path / CARD).is_file() or container.previous(path).exists():
-        return False
-    return text in zoo.names() or not path.exists()
-
-
-def open_key(key: str) -> Model:
-    """Open the model that a key stands for, and no other.
-
-    Parameters
-    ----------
-    key : str
-        From :attr:`Model.key`.
-
-    Returns
-    -------
-    Model
-        With its card read and checked; weights are checked when they are read.
-
-    Raises
-    ------
-    ModelError
-        If the model is not there any more, or has changed since the key was made.
-
-    Examples
-    --------
-    >>> open_key("rain-16x")
-    Traceback (most recent call last):
-    xresdiff.errors.ModelError: 'rain-16x' is not the key of a model: it needs to be source@sha256
-    """
-    match = _KEY.fullmatch(key)
-    if match is None:
-        raise ModelError(f"{key!r} is not the key of a model: it needs to be source@sha256")
-    source = match["source"]
-    path = Path(source) if os.path.isabs(source) else zoo.locate(source)
-    model = _open(path, source)
-    if model.sha256 != match["sha256"]:
-        raise ModelError(
-            f"the model {source} is not the one that this graph was built with: its sha256 is "
-            f"{model.sha256}, needed is {match['sha256']}. Build the graph again"
-        )
-    return model
-
-
-def _open(path: Path, source: str) -> Model:
-    """Read the card of a package, and see that the rest is there."""
     sizes = container.listing(path)
     if CARD not in sizes:
         raise ModelError(f"{path} is not a model: there is no {CARD} in it")
@@ -291,21 +280,24 @@ def write_package(
     Raises
     ------
     ModelError
-        If weights or grid do not go with the card.
+        If weights or grid do not go with the card, or the grid is no grid file.
     StoreError
         If something that is not a model is there, or the place cannot be written.
     """
     problems = [f"weights for {stage!r} are missing" for stage in _STAGES if stage not in weights]
-    if (grid is None) != (card.target.kind == "refine"):
+    if (grid is None) != isinstance(card.target, RefineTarget):
         problems.append(f"a {card.target.kind} target needs {'a' if grid is None else 'no'} grid")
     raise_problems(problems, what=f"write the model {card.name!r}", error=ModelError)
     _refuse_to_overwrite(Path(path))
     parts = {getattr(card, stage).file: _pack(weights[stage]) for stage in _STAGES}
-    if card.target.kind == "fixed" and grid is not None:
+    if isinstance(card.target, FixedTarget) and grid is not None:
         parts[card.target.grid] = grid
+        around = outline(read_grid(grid, card))
+        card = dataclasses.replace(card, target=dataclasses.replace(card.target, outline=around))
     sha256 = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     text = dataclasses.replace(card, files=sha256).to_json()
-    return open_model(container.write(Path(path), {CARD: text.encode(), **parts}))
+    written = container.write(Path(path), {CARD: text.encode(), **parts}).expanduser().absolute()
+    return open_package(written, source=str(written))
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -321,7 +313,7 @@ def _refuse_to_overwrite(path: Path) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     try:
-        known = {CARD, *_open(path, source="").card.parts}
+        known = {CARD, *open_package(path, source="").card.parts}
     except ModelError as error:
         raise StoreError(
             f"{path} is there and is not a whole model, so it is not replaced ({error}). Remove it "

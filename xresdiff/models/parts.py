@@ -1,7 +1,7 @@
-"""The parts of a model card: channels, target grids, networks, samplers, sources of data."""
+"""The parts of a model card: channels, networks, samplers, sources of data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from xresdiff.models.strict_json import Part, tuples
@@ -11,10 +11,8 @@ __all__ = [
     "NETWORK_FIELDS",
     "Channel",
     "DataSource",
-    "FixedTarget",
     "NetworkCard",
     "Problems",
-    "RefineTarget",
     "SamplerCard",
     "StageCard",
     "Transform",
@@ -42,6 +40,17 @@ NETWORK_FIELDS = (  # of nets.unet.UNetConfig, so that a card is checked without
     "dropout",
     "stem",
     "unbiased_norm",
+    "whole_groups",
+    "style",
+    "narrow_entrance",
+    "attention_over",
+    "positions",
+    "position_channels",
+    "lead_time_channels",
+    "lead_time_steps",
+    "additive_position",
+    "shape",
+    "softmax_channels",
 )
 # Words of the standard names of what is an amount per area, rather than a state.
 FLOWS = ("flux", "precipitation", "rainfall", "snowfall", "evaporation", "runoff", "radiation")
@@ -118,6 +127,11 @@ class Channel(Part):
     regridding : str, optional
         Method of :func:`xresdiff.regrid` for the input; by default the one that :attr:`method`
         finds fit for the quantity.
+    offset_h : float, default 0
+        Hours from the time of a field to the time at which this input of it is taken.
+    missing : float, optional
+        What missing values of the input stand for, such as 0 for the sea ice over land; by default
+        they are refused.
     """
 
     name: str
@@ -134,6 +148,8 @@ class Channel(Part):
     cell_methods: str = ""
     dry_below: float | None = None
     regridding: Literal["bilinear", "conservative", "latlon_bilinear", "nearest_s2d"] | None = None
+    offset_h: float = 0.0
+    missing: float | None = None
 
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
@@ -149,9 +165,9 @@ class Channel(Part):
         return (self.name, *self.aliases)
 
     @property
-    def key(self) -> tuple[str, float | None]:
-        """What tells the channel from the others of a card: name and level."""
-        return self.name, self.level_Pa
+    def key(self) -> tuple[str, float | None, float]:
+        """What tells the channel from the others of a card: name, level and offset."""
+        return self.name, self.level_Pa, self.offset_h
 
     @property
     def label(self) -> str:
@@ -173,73 +189,6 @@ class Channel(Part):
             return self.regridding
         flows = any(word in self.standard_name for word in FLOWS)
         return "conservative" if flows else "bilinear"
-
-
-@dataclass(frozen=True)
-class RefineTarget(Part):
-    """The grid of the input, refined by a whole factor: the model works anywhere.
-
-    Parameters
-    ----------
-    factor : int
-        Fine cells along one side of a coarse cell.
-    spacing_km : float
-        Nominal spacing of the coarse grid (km).
-    spacing_range_km : tuple of float
-        Smallest and largest coarse spacing (km) that the model takes.
-    kind : "refine"
-        Tells the kinds of target apart in a file.
-
-    Examples
-    --------
-    >>> RefineTarget(factor=16, spacing_km=16.0, spacing_range_km=(12.0, 20.0)).domain
-    'anywhere, from a grid of 12 to 20 km'
-    """
-
-    kind: Literal["refine"] = field(default="refine", kw_only=True)
-    factor: int
-    spacing_km: float
-    spacing_range_km: tuple[float, float]
-
-    def rules(self) -> Problems:
-        """Yield what is wrong, as (field, problem)."""
-        yield from must_be_positive(self, "spacing_km")
-        if self.factor < 2:
-            yield "factor", f"{self.factor} must be at least 2"
-        low, high = self.spacing_range_km
-        if not 0 < low <= self.spacing_km <= high:
-            yield (
-                "spacing_range_km",
-                f"({low:g}, {high:g}) must be positive, rise and hold spacing_km, "
-                f"{self.spacing_km:g}",
-            )
-
-    @property
-    def domain(self) -> str:
-        """Where the model works, in words."""
-        low, high = self.spacing_range_km
-        return f"anywhere, from a grid of {low:g} to {high:g} km"
-
-
-@dataclass(frozen=True)
-class FixedTarget(Part):
-    """The grid of one region, kept in a file of the package.
-
-    Parameters
-    ----------
-    grid : str, default "grid.nc"
-        File with the latitudes and longitudes (and static fields) of the target.
-    kind : "fixed"
-        Tells the kinds of target apart in a file.
-    """
-
-    kind: Literal["fixed"] = field(default="fixed", kw_only=True)
-    grid: str = "grid.nc"
-
-    @property
-    def domain(self) -> str:
-        """Where the model works, in words."""
-        return f"the region of {self.grid}"
 
 
 @dataclass(frozen=True)
@@ -280,11 +229,17 @@ class StageCard(Part):
         What the weights fit into.
     sigma_data : float, default 0.5
         Standard deviation of the residual as the network sees it; unused by the mean.
+    latent : bool, default False
+        Whether the mean stage, too, is given a field of its outputs in front: zeros.
+    scale_condition : bool, default False
+        Whether the residual stage scales its condition as it does the noisy field.
     """
 
     file: str
     network: NetworkCard
     sigma_data: float = 0.5
+    latent: bool = False
+    scale_condition: bool = False
 
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
@@ -305,7 +260,13 @@ class SamplerCard(Part):
         Smallest and largest noise level and the bend of the schedule between them (Karras et al.,
         2022, eq. 5).
     churn : float, default 0
-        Noise added on the way by stochastic samplers.
+        Noise added on the way by stochastic samplers (S_churn).
+    churn_min, churn_max : float, default 0 and no bound
+        Noise levels between which it is added (S_min, S_max).
+    churn_noise : float, default 1
+        Standard deviation of what is added (S_noise).
+    churn_capped : bool, default True
+        Whether a step adds no more than the EDM paper allows, a level raised by sqrt(2).
     """
 
     name: Literal["dpmpp_2m", "euler", "heun", "stochastic"] = "dpmpp_2m"
@@ -314,16 +275,23 @@ class SamplerCard(Part):
     sigma_max: float = 80.0
     rho: float = 7.0
     churn: float = 0.0
+    churn_min: float = 0.0
+    churn_max: float | None = None
+    churn_noise: float = 1.0
+    churn_capped: bool = True
 
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
         if self.name not in SAMPLER_NAMES:
             yield "name", f"{self.name!r} must be one of {', '.join(SAMPLER_NAMES)}"
-        yield from must_be_positive(self, "steps", "sigma_min", "rho")
+        yield from must_be_positive(self, "steps", "sigma_min", "rho", "churn_max", "churn_noise")
         if self.sigma_max <= self.sigma_min:
             yield "sigma_max", f"{self.sigma_max:g} must exceed sigma_min, {self.sigma_min:g}"
-        if self.churn < 0:
-            yield "churn", f"{self.churn:g} must not be negative"
+        if self.name == "dpmpp_2m" and self.churn:
+            yield "churn", "'dpmpp_2m' adds no noise: it must be 0, or name 'stochastic'"
+        for name in ("churn", "churn_min"):
+            if getattr(self, name) < 0:
+                yield name, f"{getattr(self, name):g} must not be negative"
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,71 @@ Karras, Aittala, Aila & Laine (2022), "Elucidating the design space of diffusion
 models", arXiv 2206.00364; equation numbers are that paper's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Denoiser", "edm_loss", "edm_sigmas", "mean_loss"]
+__all__ = ["Denoiser", "edm_loss", "edm_sigmas", "mean_loss", "precondition"]
 
 
-class Denoiser(nn.Module):
-    r"""The preconditioned network :math:`D(x; \sigma)`, equation 7.
+def precondition(
+    net: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigma: Tensor,
+    condition: Tensor,
+    *,
+    sigma_data: float | Sequence[float],
+    scale_condition: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    r"""Return :math:`D(x; \sigma)`, equation 7.
 
     .. math:: D = c_{skip} x + c_{out} F(c_{in} x, c; c_{noise})
 
     with :math:`c_{skip} = s^2/(\sigma^2+s^2)`, :math:`c_{out} = \sigma s/\sqrt{\sigma^2+s^2}`,
     :math:`c_{in} = 1/\sqrt{\sigma^2+s^2}`, :math:`c_{noise} = \ln(\sigma)/4`, where *s* is
-    `sigma_data` and the condition *c* is not scaled.
+    `sigma_data`.
+
+    Parameters
+    ----------
+    net : callable
+        F, called as ``net(x, noise)`` with the condition behind the noisy field.
+    x : torch.Tensor, (b, c, y, x)
+        Data plus noise of standard deviation `sigma`.
+    sigma : torch.Tensor, (b,)
+        Noise levels.
+    condition : torch.Tensor, (b, k, y, x)
+        The condition *c*, what is known.
+    sigma_data : float or sequence of float, (c,)
+        Standard deviation of the data, or of each channel.
+    scale_condition : bool, default False
+        Whether *c*, too, is multiplied with :math:`c_{in}`, which the paper does not do.
+    dtype : torch.dtype, default torch.float32
+        Precision of the network; everything around it is in float32.
+
+    Returns
+    -------
+    torch.Tensor, (b, c, y, x)
+        Expected data.
+    """
+    s = sigma.to(torch.float32).reshape(-1, 1, 1, 1)
+    data: float | Tensor
+    if isinstance(sigma_data, Sequence):
+        data = s.new_tensor(sigma_data)[:, None, None]
+    else:
+        data = sigma_data
+    variance = s**2 + data**2
+    c_skip, c_out = data**2 / variance, s * data / variance.sqrt()
+    c_in, c_noise = variance.rsqrt(), s.flatten().log() / 4
+    known = c_in * condition if scale_condition else condition
+    f = net(torch.cat([c_in * x, known], dim=1).to(dtype), c_noise)
+    return c_skip * x + c_out * f.to(x.dtype)
+
+
+class Denoiser(nn.Module):
+    r"""The preconditioned network :math:`D(x; \sigma)`; see :func:`precondition`.
 
     Parameters
     ----------
@@ -29,15 +78,23 @@ class Denoiser(nn.Module):
         Standard deviation of the data.
     dtype : torch.dtype, default torch.float32
         Precision of the network; everything around it is in float32.
+    scale_condition : bool, default False
+        Whether the condition is scaled with the noisy field.
     """
 
     def __init__(
-        self, net: nn.Module, sigma_data: float, dtype: torch.dtype = torch.float32
+        self,
+        net: nn.Module,
+        sigma_data: float,
+        dtype: torch.dtype = torch.float32,
+        *,
+        scale_condition: bool = False,
     ) -> None:
         super().__init__()
         self.net, self.sigma_data, self.dtype = net, sigma_data, dtype
+        self.scale_condition = scale_condition
 
-    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor, **where: Any) -> Tensor:
         """Denoise.
 
         Parameters
@@ -48,18 +105,23 @@ class Denoiser(nn.Module):
             Noise levels.
         condition : torch.Tensor, (b, k, y, x)
             What is known.
+        **where : optional
+            What else the network is told: `lead_time`, `position`.
 
         Returns
         -------
         torch.Tensor, (b, c, y, x)
             Expected data.
         """
-        s, data = sigma.to(torch.float32).reshape(-1, 1, 1, 1), self.sigma_data
-        variance = s**2 + data**2
-        c_skip, c_out = data**2 / variance, s * data / variance.sqrt()
-        c_in, c_noise = variance.rsqrt(), s.flatten().log() / 4
-        f = self.net(torch.cat([c_in * x, condition], dim=1).to(self.dtype), c_noise)
-        return c_skip * x + c_out * f.to(x.dtype)
+        return precondition(
+            lambda fields, noise: self.net(fields, noise, **where),
+            x,
+            sigma,
+            condition,
+            sigma_data=self.sigma_data,
+            scale_condition=self.scale_condition,
+            dtype=self.dtype,
+        )
 
 
 def edm_sigmas(

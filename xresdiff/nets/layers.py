@@ -60,6 +60,7 @@ class Conv(nn.Module):
     ) -> None:
         super().__init__()
         self.resample, self.fused, self.size = resample, fused, size
+        self.box = len(kernel) == 2 and kernel[0] == kernel[1]  # the mean of 2 x 2 pixels
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         if size:
@@ -92,10 +93,10 @@ class Conv(nn.Module):
         taps = self._filter(x)
         pad = (taps.shape[-1] - 1) // 2
         if self.resample == "down":
-            if taps.shape[-1] == 2:
+            if self.box:
                 return F.avg_pool2d(x, 2)
             return F.conv2d(x, taps, stride=2, padding=pad, groups=x.shape[1])
-        if taps.shape[-1] == 2:
+        if self.box:
             return F.interpolate(x, scale_factor=2, mode="nearest")
         return F.conv_transpose2d(x, 4 * taps, stride=2, padding=pad, groups=x.shape[1])
 
@@ -106,17 +107,36 @@ class Conv(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    r"""Group norm in groups of four channels or more, 32 groups at most.
+    r"""Group norm in groups of four channels or so, 32 groups at most.
 
     With ``unbiased=True`` the variance has the divisor n - 1 in eval mode, n being the
     elements of a group. That equals the usual norm with the weight times :math:`\sqrt{(n-1)/n}` and
     epsilon times :math:`(n-1)/n`, so the fused kernel serves both.
+
+    Parameters
+    ----------
+    channels : int
+        Channels in and out.
+    unbiased : bool, default False
+        Divide the variance by n - 1 in eval mode.
+    eps : float, default 1e-6
+        Added to the variance.
+    whole_groups : bool, default False
+        Take channels // 4 groups rather than one more for a remainder; the two differ where the
+        channels are no multiple of four.
     """
 
-    def __init__(self, channels: int, *, unbiased: bool = False, eps: float = 1e-6) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        unbiased: bool = False,
+        eps: float = 1e-6,
+        whole_groups: bool = False,
+    ) -> None:
         super().__init__()
-        most = min(32, -(-channels // 4))
-        self.groups = next(n for n in range(most, 0, -1) if channels % n == 0)
+        most = min(32, channels // 4 if whole_groups else -(-channels // 4))
+        self.groups = next((n for n in range(most, 0, -1) if channels % n == 0), 1)
         self.unbiased, self.eps = unbiased, eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -132,27 +152,59 @@ class GroupNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over the pixels, one head, added to its input."""
+    """Self-attention, added to its input.
 
-    def __init__(self, channels: int, *, unbiased: bool = False) -> None:
+    Parameters
+    ----------
+    channels : int
+        Channels in and out.
+    norm : GroupNorm
+        What the input passes through first.
+    heads : int, default 1
+        Groups of channels that attend apart.
+    over : {"pixels", "channels", "segments"}
+        What attends to what. "segments" is for heads that each have, rather than some channels of
+        all pixels, the pixels of a part of the field, cut into as many segments as there are heads.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        norm: GroupNorm,
+        *,
+        heads: int = 1,
+        over: Literal["pixels", "channels", "segments"] = "pixels",
+    ) -> None:
         super().__init__()
-        self.norm = GroupNorm(channels, unbiased=unbiased)
+        self.heads, self.over = heads, over
+        self.norm = norm
         self.qkv = Conv(channels, channels * 3, 1, scale=sqrt(0.2))
         self.proj = Conv(channels, channels, 1, scale=1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend over the pixels of ``(b, c, y, x)``."""
+        """Attend in ``(b, c, y, x)``."""
         b, c, h, w = x.shape
-        # queries, keys and values alternate channel by channel: (b, 3c, h, w) -> 3 x (b, hw, c)
-        q, k, v = self.qkv(self.norm(x)).reshape(b, c, 3, h * w).permute(2, 0, 3, 1)
+        n, qkv = self.heads, self.qkv(self.norm(x))
+        # queries, keys and values alternate channel by channel: (b, 3c, h, w) -> 3 x (b*n, hw, c/n)
+        if self.over == "segments":
+            q, k, v = qkv.movedim(1, -1).reshape(b * n, h * w, c // n, 3).unbind(-1)
+        else:
+            q, k, v = qkv.reshape(b * n, c // n, 3, h * w).permute(2, 0, 3, 1)
+        if self.over == "channels":
+            q, k, v = (each.transpose(1, 2) for each in (q, k, v))
         attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.proj(attended.transpose(1, 2).reshape(b, c, h, w))
+        attended = attended if self.over == "channels" else attended.transpose(1, 2)
+        return x + self.proj(attended.reshape(b, c, h, w))
 
 
-def sinusoids(noise: Tensor, features: int) -> Tensor:
-    """Embed noise labels ``(b,)`` in sines, then cosines, as ``(b, features)``."""
+def sinusoids(noise: Tensor, features: int, *, endpoint: bool = True) -> Tensor:
+    """Embed noise labels ``(b,)`` in sines, then cosines, as ``(b, features)``.
+
+    The wavelengths rise from 2 pi towards 10 000 times that, which they reach if `endpoint`.
+    """
     half = features // 2
-    exponent = torch.arange(half, dtype=torch.float32, device=noise.device) / (half - 1)
+    steps = torch.arange(half, dtype=torch.float32, device=noise.device)
+    exponent = steps / (half - 1 if endpoint else half)
     angles = noise.float()[:, None] * torch.exp(-log(10_000) * exponent)
     return torch.cat([angles.sin(), angles.cos()], dim=1).to(noise.dtype)
 

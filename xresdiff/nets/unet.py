@@ -4,149 +4,24 @@ Song et al. (2021, arXiv 2011.13456) introduced the family, Karras et al. (2022,
 2206.00364) fixed the form used here, and CorrDiff (Mardani et al., 2025, arXiv 2309.15214)
 took it over. Layers, initial weights and numerics agree with the networks in NVIDIA's published
 checkpoints. One thing is ours: a *stem*, which folds blocks of pixels into channels, so that a
-small network is cheap at full resolution.
+small network is cheap at full resolution. The ADM network ("DhariwalUNet") of Dhariwal & Nichol
+(2021, arXiv 2105.05233) differs from the family in its blocks alone and is here too.
 """
 
-from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xresdiff.nets.layers import Attention, Conv, FourierEmbedding, GroupNorm, Linear, sinusoids
+from xresdiff.errors import InputError
+from xresdiff.nets.blocks import Block, NoiseEmbedding, norm
+from xresdiff.nets.config import UNetConfig
+from xresdiff.nets.layers import Conv
+from xresdiff.nets.positions import PlaceMaps, Places
 
 __all__ = ["UNet", "UNetConfig"]
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """The shape of a network.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels that enter (noisy field, then conditions) and leave.
-    model_channels : int, default 128
-        Width at the finest level.
-    channel_mult : tuple of int, default (1, 2, 2, 2)
-        Width of each level, in units of `model_channels`; every level halves the size.
-    channel_mult_emb : int, default 4
-        Width of the noise embedding, in units of `model_channels`.
-    num_blocks : int, default 4
-        Residual blocks of a level in the encoder; the decoder has one more.
-    attention_levels : tuple of int, default ()
-        Levels with self-attention, 0 being the finest.
-    bottleneck_attention : bool, default True
-        Whether the deepest level attends once more. Without any attention the network sees only
-        its receptive field, but for the statistics of its norms, and runs at any size alike.
-    embedding : {"positional", "fourier", "zero"}
-        How the noise level enters; "zero" leaves it out.
-    channel_mult_noise : int, default 1
-        Width of the noise features, in units of `model_channels`.
-    encoder : {"standard", "skip", "residual"}
-        Whether the input also reaches the deeper levels directly.
-    decoder : {"standard", "skip"}
-        Whether every level contributes to the output directly.
-    resample_filter : tuple of float, default (1, 1)
-        Filter of up- and downsampling; (1, 1) is the mean of 2 x 2 pixels.
-    dropout : float, default 0.1
-        Share of activations dropped in training.
-    stem : {1, 2, 4}
-        Side of the pixel blocks folded into channels at the entrance and unfolded at the exit.
-    unbiased_norm : bool, default False
-        Divide variances by n - 1 in eval mode, as PhysicsNeMo has done since release 0.6.
-    """
-
-    in_channels: int
-    out_channels: int
-    model_channels: int = 128
-    channel_mult: tuple[int, ...] = (1, 2, 2, 2)
-    channel_mult_emb: int = 4
-    num_blocks: int = 4
-    attention_levels: tuple[int, ...] = ()
-    bottleneck_attention: bool = True
-    embedding: Literal["positional", "fourier", "zero"] = "positional"
-    channel_mult_noise: int = 1
-    encoder: Literal["standard", "skip", "residual"] = "standard"
-    decoder: Literal["standard", "skip"] = "standard"
-    resample_filter: tuple[float, ...] = (1, 1)
-    dropout: float = 0.10
-    stem: int = 1
-    unbiased_norm: bool = False
-
-    @property
-    def size_multiple(self) -> int:
-        """Number of pixels that height and width must be a multiple of."""
-        return self.stem * 2 ** (len(self.channel_mult) - 1)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level."""
-        return tuple(mult * self.model_channels for mult in self.channel_mult)
-
-
-class Block(nn.Module):
-    """Two convolutions about a skip, with the noise embedding added between them."""
-
-    def __init__(
-        self,
-        config: UNetConfig,
-        in_channels: int,
-        out_channels: int,
-        *,
-        resample: Literal["up", "down"] | None = None,
-        attention: bool = False,
-    ) -> None:
-        super().__init__()
-        embedded = config.model_channels * config.channel_mult_emb
-        unbiased, kernel = config.unbiased_norm, config.resample_filter
-        self.dropout = config.dropout
-        self.norm0 = GroupNorm(in_channels, unbiased=unbiased)
-        self.conv0 = Conv(in_channels, out_channels, 3, resample=resample, kernel=kernel)
-        self.affine = Linear(embedded, out_channels)
-        self.norm1 = GroupNorm(out_channels, unbiased=unbiased)
-        self.conv1 = Conv(out_channels, out_channels, 3, scale=1e-5)
-        project = in_channels != out_channels or resample is not None
-        self.skip = (
-            Conv(in_channels, out_channels, 1, resample=resample, kernel=kernel)
-            if project
-            else nn.Identity()
-        )
-        self.attn = Attention(out_channels, unbiased=unbiased) if attention else nn.Identity()
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Apply to ``(b, c, y, x)``, with the embedding ``(b, e)`` of the noise level."""
-        h = self.conv0(F.silu(self.norm0(x)))
-        h = h + self.affine(embedding)[:, :, None, None]
-        h = F.silu(self.norm1(h))
-        h = self.conv1(F.dropout(h, p=self.dropout, training=self.training))
-        h = (h + self.skip(x)) * sqrt(0.5)
-        return h if isinstance(self.attn, nn.Identity) else self.attn(h) * sqrt(0.5)
-
-
-class NoiseEmbedding(nn.Module):
-    """Turn the noise level into a vector: sinusoids, then two dense layers."""
-
-    def __init__(self, config: UNetConfig) -> None:
-        super().__init__()
-        features = config.model_channels * config.channel_mult_noise
-        self.width = config.model_channels * config.channel_mult_emb
-        self.features = features
-        self.kind = config.embedding
-        if self.kind == "fourier":
-            self.map_noise = FourierEmbedding(features)
-        if self.kind != "zero":
-            self.map_layer0 = Linear(features, self.width)
-            self.map_layer1 = Linear(self.width, self.width)
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """Embed noise labels ``(b,)`` as ``(b, width)``."""
-        if self.kind == "zero":
-            return noise.new_zeros(noise.shape[0], self.width)
-        waves = self.map_noise(noise) if self.kind == "fourier" else sinusoids(noise, self.features)
-        return F.silu(self.map_layer1(F.silu(self.map_layer0(waves))))
 
 
 class UNet(nn.Module):
@@ -168,10 +43,30 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         self.embed = NoiseEmbedding(config)
+        given = config.in_channels + config.position_channels + config.lead_time_channels
         self.enc = nn.ModuleDict()
-        skips = self._build_encoder(config.in_channels * config.stem**2)
+        skips = self._build_encoder(given * config.stem**2)
         self.dec = nn.ModuleDict()
         self._build_decoder(skips, config.out_channels * config.stem**2)
+        if config.has_maps:
+            self._build_maps()
+        if config.softmax_channels:
+            self.softmax_scale = nn.Parameter(torch.ones(len(config.softmax_channels)))
+
+    def _build_maps(self) -> None:
+        config = self.config
+        if config.shape is None or (config.additive_position and config.stem > 1):
+            raise InputError("maps of places need a shape; additive ones, a stem of 1, too")
+        self.places = PlaceMaps(
+            config.shape,
+            positions=config.positions,
+            position_channels=config.position_channels,
+            lead_time_channels=config.lead_time_channels,
+            lead_time_steps=config.lead_time_steps,
+        )
+        if config.additive_position:
+            added = torch.empty(config.first_width, *config.shape)
+            self.added = nn.Parameter(nn.init.trunc_normal_(added, std=0.02))
 
     def _build_encoder(self, in_channels: int) -> list[int]:
         """Add the encoder; return the channels of its skips, in the order they are pushed."""
@@ -179,13 +74,13 @@ class UNet(nn.Module):
         skips: list[int] = []
         for level, width in enumerate(config.widths):
             if level == 0:
-                self.enc["level0_conv"] = Conv(in_channels, width, 3)
+                self.enc["level0_conv"] = Conv(in_channels, config.first_width, 3)
             else:
                 before = config.widths[level - 1]
                 self.enc[f"level{level}_down"] = Block(config, before, before, resample="down")
                 self._build_aux_encoder(level, aux, before)
                 aux = before if config.encoder == "residual" else aux
-            skips.append(width if level == 0 else config.widths[level - 1])
+            skips.append(config.first_width if level == 0 else config.widths[level - 1])
             for i in range(config.num_blocks):
                 attends = level in config.attention_levels
                 self.enc[f"level{level}_block{i}"] = Block(
@@ -218,7 +113,8 @@ class UNet(nn.Module):
                 self.dec[f"level{level}_up"] = Block(config, channels, channels, resample="up")
             channels = width if level == deepest else channels
             for i in range(config.num_blocks + 1):
-                attends = level in config.attention_levels and i == config.num_blocks
+                last = i == config.num_blocks or config.style == "adm"
+                attends = level in config.attention_levels and last
                 self.dec[f"level{level}_block{i}"] = Block(
                     config, channels + skips.pop(), width, attention=attends
                 )
@@ -232,10 +128,12 @@ class UNet(nn.Module):
             self.dec[f"level{level}_aux_up"] = Conv(
                 out_channels, out_channels, 0, resample="up", kernel=config.resample_filter
             )
-        self.dec[f"level{level}_aux_norm"] = GroupNorm(channels, unbiased=config.unbiased_norm)
+        self.dec[f"level{level}_aux_norm"] = norm(config, channels)
         self.dec[f"level{level}_aux_conv"] = Conv(channels, out_channels, 3, scale=1e-5)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, noise: Tensor, *, lead_time: Any = None, position: Any = None
+    ) -> Tensor:
         r"""Apply the network.
 
         Parameters
@@ -244,20 +142,64 @@ class UNet(nn.Module):
             Field and conditions; height and width multiples of ``config.size_multiple``.
         noise : torch.Tensor, (b,)
             Noise labels, :math:`c_{noise}(\sigma)`; zeros in the mean stage.
+        lead_time : int or array of int, (b,), optional
+            Number of the lead time, of a network that knows lead times.
+        position : tuple of int, sequence of tuple of int, or array, optional
+            Where the fields lie on the network's grid: corner (row, column); corners of *p*
+            patches, the fields being patch after patch; or indices ``([p,] 2, y, x)``. The whole
+            grid by default; of no consequence to a network that knows no places.
 
         Returns
         -------
         torch.Tensor, (b, out_channels, y, x)
+
+        Raises
+        ------
+        InputError
+            If the size does not fit, or lead time or position are missing, wrong or not known.
         """
-        stem = self.config.stem
+        config, stem = self.config, self.config.stem
+        if any(size % config.size_multiple for size in x.shape[-2:]):
+            raise InputError(
+                f"height and width must be multiples of {config.size_multiple}; "
+                f"the fields have {x.shape[-2]} x {x.shape[-1]} pixels"
+            )
+        labels = self._lead_time(lead_time, x)
         # the labels stay in float32: in bfloat16, neighbouring noise levels would be one
         embedding = self.embed(noise.float()).to(x.dtype)
+        places = None
+        if config.shape is not None and config.has_maps:
+            places = Places.of(position, x, config.shape)
+            x = self.places(x, labels, places)
         # (b, c, y, x) -> (b, c*s*s, y/s, x/s)
         x = F.pixel_unshuffle(x, stem) if stem > 1 else x
-        out = self._decode(self._encode(x, embedding), embedding)
-        return F.pixel_shuffle(out, stem) if stem > 1 else out
+        out = self._decode(self._encode(x, embedding, places), embedding)
+        return self._probabilities(F.pixel_shuffle(out, stem) if stem > 1 else out)
 
-    def _encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+    def _lead_time(self, lead_time: Any, x: Tensor) -> Tensor | None:
+        """Return the numbers of the lead times; refuse them where the network knows none."""
+        steps = self.config.lead_time_steps if self.config.lead_time_channels else 0
+        if lead_time is None and not steps:
+            return None
+        if lead_time is None:
+            raise InputError(f"the network asks for a lead time: lead_time=0, at most {steps - 1}")
+        if not steps:
+            raise InputError("the network knows no lead times; leave lead_time out")
+        labels = torch.as_tensor(lead_time, device=x.device)
+        if labels.is_floating_point() and not bool((labels == labels.round()).all()):
+            raise InputError(f"lead_time must be whole numbers, not {labels.tolist()}")
+        return labels.long()
+
+    def _probabilities(self, out: Tensor) -> Tensor:
+        picked = list(self.config.softmax_channels)
+        if not picked:
+            return out
+        some = out[:, picked] * self.softmax_scale.to(out.dtype)[:, None, None]
+        out = out.clone()
+        out[:, picked] = some if self.training else some.softmax(dim=1)
+        return out
+
+    def _encode(self, x: Tensor, embedding: Tensor, places: Places | None) -> list[Tensor]:
         skips: list[Tensor] = []
         aux = x
         for name, layer in self.enc.items():
@@ -269,6 +211,9 @@ class UNet(nn.Module):
                 x = skips[-1] = aux = (x + layer(aux)) * sqrt(0.5)
             else:
                 x = layer(x, embedding) if isinstance(layer, Block) else layer(x)
+                if self.config.additive_position and not skips:  # behind the first convolution
+                    added = self.added.to(x.dtype)
+                    x = x + (places.cut(added) if places else added)
                 skips.append(x)
         return skips
 
