@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from tests.toys import toy_net
-from xresdiff.models.physicsnemo import write_mdlus
+from xresdiff.errors import ModelError
+from xresdiff.models.physicsnemo import read_checkpoint, write_mdlus
 from xresdiff.nets.stage_net import StageNet
 
 SHAPE = (16, 24)
@@ -47,6 +49,21 @@ def members_of(path: Path) -> Members:
     """Return what a zip holds."""
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def true_members(folder: Path) -> Members:
+    """Return the three members of a true checkpoint."""
+    path = folder / "true.mdlus"
+    write_mdlus(path, stage_net())
+    found = members_of(path)
+    path.unlink()
+    return found
+
+
+def refused(path: Path, message: str) -> None:
+    """Check that a checkpoint is not read, and why."""
+    with pytest.raises(ModelError, match=message):
+        read_checkpoint(path)
 
 
 def as_zip(path: Path, members: Mapping[str, bytes]) -> Path:
@@ -97,3 +114,29 @@ def changed(
             "metadata.json": json.dumps(metadata).encode(),
         },
     )
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def fields(net, seed=0):
+    """Return a noisy field and a condition."""
+    x = normal(2, net.net.config.out_channels, *SHAPE, seed=seed)
+    return x, normal(2, net.condition_channels, *SHAPE, seed=seed + 1)
+
+
+def called(net, **told):
+    x, condition = fields(net)
+    if net.sigma_data is None:
+        return net(None, condition, **told)
+    return net(x, condition, torch.tensor([0.3, 7.0]), **told)
+
+
+def given(**values: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what gives arguments other values."""
+
+    def change(told: dict[str, Any]) -> None:
+        told["__args__"].update(values)
+
+    return change

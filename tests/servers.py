@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from xresdiff.models.zoo import download
+from xresdiff.models.zoo import download, records
 from xresdiff.options import set_options
 
 Answer = Callable[["Handler", bytes], None]
@@ -93,6 +95,14 @@ class Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+def zipped(data: bytes) -> bytes:
+    """Return a zip that holds some bytes as they are."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("weights"), data)
+    return body.getvalue()
+
+
 def etag(data: bytes) -> str:
     """Return the ETag of a body."""
     return f'"{hashlib.md5(data).hexdigest()}"'
@@ -166,6 +176,7 @@ def serving_models(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ser
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XRESDIFF_CACHE", str(cache))
     monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    monkeypatch.setattr(records, "SETTLED_S", 0.0)
     with set_options(progress=False), serving() as server:
         yield server
 

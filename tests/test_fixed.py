@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.helpers import raise_if_dask_computes
 from tests.toys import fixed_card, write_fixed_model
 from xresdiff import downscale, finetune, target_grid
-from xresdiff.engine import runtime
+from xresdiff.engine import missing, runtime
 from xresdiff.engine.fixed import Fixed, sea_ice_covered
 from xresdiff.engine.noise import normal_field
 from xresdiff.errors import InputError
@@ -191,12 +191,39 @@ class TestRefusals:
         assert "time=2021-09-12T11:00" in message
         assert "latitude=25.5" in message
 
+    def test_missing_values_of_several_variables_are_told_at_once(self, era5, bay):
+        era5.t2m[1, 10, 10] = np.nan
+        era5.u10[0, 11, 11] = np.nan
+        message = refusal(era5, bay)
+        assert "for 2 reasons" in message
+        assert "values of 't2m' are missing" in message
+        assert "values of 'u10' are missing" in message
+        assert "regrid around them" in message
+
+    def test_units_that_are_not_what_they_are_said_to_be(self, era5, bay):
+        celsius = era5.assign(t2m=(era5.t2m - 273.15).assign_attrs(units="K"))
+        message = refusal(celsius, bay)
+        assert "their median is 11." in message
+        assert "the model knows 285 give or take 8" in message
+        assert "ds['t2m'].attrs['units']" in message
+
     def test_missing_values_stay_where_they_are(self, era5, bay):
         era5.t2m[1, 10, 10] = np.nan
         ens = draw(era5, bay, skipna=True, na_thres=0.0)
         share = ens.t2m.isnull().mean(("member", "y", "x")).values
         assert share[0] == share[2] == 0
         assert 0 < share[1] < 0.05
+
+    def test_geopotential_for_height(self, era5, tmp_path):
+        gh = Channel("gh", "geopotential_height", "m", level_Pa=5e4, regridding="latlon_bilinear")
+        days = tuple(dataclasses.replace(gh, offset_h=h) for h in (-24.0, 0.0, 24.0))
+        model = write_fixed_model(
+            tmp_path / "m", write_grid(LAT, LON), inputs=days, outputs=fixed_card().outputs
+        )
+        z = era5.t2m.expand_dims(level=[500]).assign_attrs(units="m2 s-2")
+        message = refusal(z.to_dataset(name="z"), model)
+        assert "'z' is geopotential, 'gh' is geopotential height, in 'm': ds['gh'] = " in message
+        assert "500 and 500" not in message
 
     def test_fine_tuning(self, era5, bay):
         with pytest.raises(InputError, match="cannot fine-tune bay"):
@@ -343,17 +370,71 @@ class TestNetworks:
         np.testing.assert_allclose(drawn[0], expected, rtol=1e-4, atol=1e-2)
 
 
-def test_other_times_than_the_inputs(era5, tmp_path):
-    days = era5.assign_coords(
-        time=np.array(["2021-09-11T12", "2021-09-12T12", "2021-09-13T12"], "M8[ns]")
-    )
-    t2m = fixed_card().inputs[0]
-    inputs = tuple(dataclasses.replace(t2m, offset_h=h) for h in (-24.0, 0.0, 24.0))
-    model = write_fixed_model(
-        tmp_path / "m", write_grid(LAT, LON), inputs=inputs, outputs=(t2m,), hours=(-12.0, 0.0, 6.0)
-    )
-    with raise_if_dask_computes():
-        lazy = draw(days.chunk(time=1), model)
-    expected = np.array(["2021-09-12T00", "2021-09-12T12", "2021-09-12T18"], "M8[ns]")
-    np.testing.assert_array_equal(lazy.time, expected)
-    assert_close(lazy.compute(), draw(days, model))
+class TestOtherTimes:
+    @pytest.fixture
+    def days(self, era5):
+        return era5.assign_coords(
+            time=np.array(["2021-09-11T12", "2021-09-12T12", "2021-09-13T12"], "M8[ns]")
+        )
+
+    @pytest.fixture
+    def daily(self, tmp_path):
+        """A model that is told three days and gives three hours of the one between."""
+        t2m = fixed_card().inputs[0]
+        inputs = tuple(dataclasses.replace(t2m, offset_h=h) for h in (-24.0, 0.0, 24.0))
+        hours = (-12.0, 0.0, 6.0)
+        grid = write_grid(LAT, LON)
+        return write_fixed_model(tmp_path / "m", grid, inputs=inputs, outputs=(t2m,), hours=hours)
+
+    def test_are_lazy_too(self, days, daily):
+        with raise_if_dask_computes():
+            lazy = draw(days.chunk(time=1), daily)
+        expected = np.array(["2021-09-12T00", "2021-09-12T12", "2021-09-12T18"], "M8[ns]")
+        np.testing.assert_array_equal(lazy.time, expected)
+        assert_close(lazy.compute(), draw(days, daily))
+
+    def test_every_field_is_decoded_and_regridded_once(self, days, daily, monkeypatch):
+        seen, plain = [], missing.decode_block
+
+        def counted(values, *rest, **how):
+            seen.append(values.shape)
+            return plain(values, *rest, **how)
+
+        monkeypatch.setattr(missing, "decode_block", counted)
+        draw(days.chunk(time=1), daily).compute(scheduler="synchronous")
+        assert len(seen) == 3  # though three hours are told three days each
+
+    def test_missing_values_are_named_by_the_day_they_are_of(self, days, daily):
+        days.t2m[0, 10, 10] = np.nan
+        with pytest.raises(InputError, match="time=2021-09-11T12:00:00"):
+            draw(days, daily).compute()
+
+    def test_the_days_reach_the_networks_in_the_order_of_the_card(self, days, daily, monkeypatch):
+        told = []
+
+        def noting(self, coarse, moments=None):
+            told.append(coarse[:, :, 12, 18])
+            return np.zeros((len(coarse), 1, *coarse.shape[-2:]), "f4")
+
+        monkeypatch.setattr(runtime.Runtime, "mean", noting)
+        numbered = days.assign(
+            t2m=(280 + 0 * days.t2m) + xr.DataArray([0.0, 1.0, 2.0], dims="time")
+        )
+        numbered.t2m.attrs = days.t2m.attrs
+        draw(numbered.chunk(time=1), daily, stage="mean").compute(scheduler="synchronous")
+        np.testing.assert_allclose(np.concatenate(told), [[280, 281, 282]] * 3)
+
+
+def test_cells_near_a_pole_are_measured_by_their_area(tmp_path):
+    lat, lon = np.linspace(77.0, 80.0, 24), np.linspace(12.0, 28.0, 36)
+    target = FixedTarget("Svalbard", 3.0, coarse_spacing_km=12.4)
+    model = write_fixed_model(tmp_path / "m", write_grid(lat, lon), target=target)
+    coarse = {"lat": np.arange(76.5, 80.6, 0.25), "lon": np.arange(11.0, 29.1, 0.25)}
+    shape = (coarse["lat"].size, coarse["lon"].size)
+    attrs = {"t2m": "K", "u10": "m s-1"}
+    fields = {
+        name: (("lat", "lon"), np.full(shape, 280.0 if name == "t2m" else 0.0), {"units": units})
+        for name, units in attrs.items()
+    }
+    ds = xr.Dataset(fields, coarse)
+    assert bool(np.isfinite(draw(ds, model, stage="mean").t2m).all())

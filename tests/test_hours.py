@@ -146,7 +146,8 @@ def test_seconds_are_those_of_the_date_as_written(time, same, lazy):
 
 
 def test_what_is_no_time_has_no_seconds():
-    assert np.isnan(seconds(xr.DataArray(np.array(["NaT"], "M8[ns]"), dims="time"))).all()
+    with pytest.raises(InputError, match="a time is missing"):
+        seconds(xr.DataArray(np.array(["NaT"], "M8[ns]"), dims="time"))
     with pytest.raises(InputError, match=r"xr.decode_cf\(ds\)"):
         seconds(xr.DataArray([3.0], dims="time"))
 
@@ -201,3 +202,22 @@ def test_what_is_wrong_with_lead_times_is_said(ds, told):
     with pytest.raises(InputError, match=told):
         lead_labels(ds, LEADS, tuple(ds.dims))
     assert lead_problems(ds, CARD) == []
+
+
+def test_times_rounded_by_a_file_are_those_meant():
+    given = days()
+    later = given.time.values.copy()
+    later[2] += np.timedelta64(1, "us")
+    assert on_hours(given.assign_coords(time=later), CARD).sizes["time"] == 3 * 24
+
+
+def test_times_that_are_not_decoded_are_told_of():
+    given = days().assign_coords(time=("time", np.arange(5.0), {"units": "days since 2015-02-27"}))
+    (told,) = time_problems(given, CARD, ["tas"])
+    assert "xr.decode_cf(ds)" in told
+
+
+def test_a_missing_lead_time_is_no_lead_time():
+    steps = np.array([0, "NaT"], "m8[h]").astype("m8[ns]")
+    (told,) = lead_problems(forecast(steps), LEADS)
+    assert "ds.isel({'step': [0]})" in told

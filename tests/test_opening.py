@@ -2,10 +2,12 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,10 +16,10 @@ import xarray as xr
 from tests import imitations as im
 from tests.helpers import raise_if_dask_computes
 from tests.servers import serving_models
-from xresdiff.errors import ModelError
+from xresdiff.errors import InputError, ModelError
 from xresdiff.models import published
 from xresdiff.models.opening import glance, open_key, open_model
-from xresdiff.models.zoo import registry
+from xresdiff.models.zoo import register, registry
 
 NAME = "corrdiff-taiwan"
 PATH = "/v2/models/nvidia/modulus/corrdiff_inference_package/versions/1/zip"
@@ -91,6 +93,45 @@ def test_a_package_is_translated_once(package, monkeypatch):
     assert published.kept(first.sha256) == first.path
 
 
+def test_a_damaged_translation_is_made_again(package):
+    model = open_model(package)
+    weights = model.path / "mean.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert open_model(package).sha256 == model.sha256
+    assert open_model(package).weights("mean")
+
+
+def test_a_damaged_package_is_refused_with_its_own_reason(package):
+    (package / "stats.json").write_text("{")
+    with pytest.raises(ModelError, match=r"stats\.json: not valid JSON"):
+        open_model(package)
+
+
+@pytest.mark.parametrize("here", [".", "./"])
+def test_the_folder_one_is_in(package, monkeypatch, here):
+    monkeypatch.chdir(package)
+    assert open_model(here).name == "my-bay"
+
+
+def test_what_was_fetched_and_is_no_model_can_be_fetched_anew(server):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    server.files["/other.zip"] = data.getvalue()
+    address = f"{server.url}/other.zip"
+    with (
+        pytest.warns(UserWarning, match="sha256"),
+        pytest.raises(ModelError, match=r"fetch it anew, type rm -r "),
+    ):
+        open_model(address)
+
+
+def test_arguments_are_checked_before_anything_is_fetched(server):
+    with pytest.raises(InputError, match="members is 0"):
+        era5().resdiff.downscale(members=0, model=NAME)
+    assert server.asked == []
+
+
 def test_a_key_opens_a_package_whose_translation_is_lost(package):
     model = open_model(package)
     shutil.rmtree(model.path)
@@ -111,6 +152,18 @@ def test_a_translation_can_be_saved_and_moved(package, tmp_path):
     saved = open_model(package).save(tmp_path / "bay.resdiff")
     shutil.rmtree(package)
     assert open_model(saved).card.target.outline
+
+
+def test_a_name_of_this_session_is_found_by_others_by_its_path(package, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    register("mine", str(package))
+    model = open_model("mine")
+    assert model.name == "mine"
+    registry._registered.clear()  # as in another process
+    assert open_key(model.key).name == "mine"
+    shutil.rmtree(model.path)
+    with pytest.raises(ModelError, match="no file or folder"):
+        open_key(model.key)
 
 
 def test_a_glance_neither_fetches_nor_translates(server):

@@ -1,13 +1,23 @@
 """Model files: what is written is read back, and nothing else is."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.toys import fixed_card, toy_card, toy_weights, write_toy_package
 from xresdiff.errors import InputError, ModelError, StoreError
 from xresdiff.models import package
+from xresdiff.models.card import (
+    Extra,
+    FixedTarget,
+    NetworkCard,
+    Padding,
+    Patching,
+    StageCard,
+)
 from xresdiff.models.grid_file import write_grid
 from xresdiff.models.opening import open_key, open_model
 from xresdiff.models.package import write_package
@@ -210,6 +220,74 @@ def test_fixed_targets_bring_their_grid(tmp_path):
     assert fixed.read("grid.nc") == grid
     assert fixed.card.target.outline == ((4.0, 50.0), (5.0, 50.0), (5.0, 51.0), (4.0, 51.0))
     assert open_model(fixed.save(tmp_path / "copy")).sha256 == fixed.sha256
+
+
+LAT, LON = np.linspace(24.0, 25.0, 24), np.linspace(120.0, 121.0, 36)
+
+
+def with_fields(**fields):
+    """Return a grid file of 24 x 36 with more variables."""
+    with xr.open_dataset(io.BytesIO(write_grid(LAT, LON)), engine="scipy") as grid:
+        return bytes(grid.load().assign(fields).to_netcdf(engine="scipy"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        (with_fields(h=(("a", "b"), np.ones((3, 4)))), r"'h' has the shape \(3, 4\), the target"),
+        (
+            with_fields(
+                h=(("lat", "lon"), np.ones((24, 36))), coarse_lat=(("a", "b"), np.ones((2, 2)))
+            ),
+            "'coarse_lat' has 2 dimensions",
+        ),
+        (
+            bytes(
+                xr.Dataset(
+                    {"lat": (("y", "x"), np.ones((4, 6))), "lon": ("x", LON[:6]), "h": 1.0}
+                ).to_netcdf(engine="scipy")
+            ),
+            r"lat has the shape \(4, 6\) and lon \(6,\)",
+        ),
+    ],
+)
+def test_parts_of_a_grid_must_go_together(tmp_path, grid, told):
+    card = fixed_card(extras=(Extra("static", "h"),))
+    with pytest.raises(ModelError, match=told):
+        write_package(tmp_path / "toy", card, toy_weights(), grid=grid)
+
+
+def stage_of(**config):
+    return StageCard("residual.safetensors", NetworkCard(config, 7))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"residual": stage_of(channel_mult=(1, 2, 2, 2, 2))}, "residual network is .* of 16"),
+        ({"residual": stage_of(channel_mult=(1, 2), stem=4)}, "24 x 36 pixels .* of 8 alone"),
+        (
+            {"target": FixedTarget("a bay", 4.0, 28.0, padding=Padding((0, 1), (0, 0)))},
+            "25 x 36 pixels .* of 2 alone",
+        ),
+        (
+            {"residual": stage_of(channel_mult=(1, 2), positions="learned", shape=(24, 24))},
+            "place on a grid of 24 x 24; the target has 24 x 36",
+        ),
+        ({"patching": Patching((9, 12), overlap=1, boundary=1)}, "9 x 12 pixels .* of 2 alone"),
+    ],
+)
+def test_a_target_that_the_networks_do_not_run_on_is_refused(tmp_path, changes, told):
+    grid = write_grid(LAT, LON)
+    with pytest.raises(ModelError, match=told):
+        write_package(tmp_path / "toy", fixed_card(**changes), toy_weights(), grid=grid)
+
+
+def test_padding_makes_a_target_fit(tmp_path):
+    odd = write_grid(np.linspace(24.0, 25.0, 25), LON)
+    target = FixedTarget("a bay", 4.0, 28.0, padding=Padding((0, 1), (0, 0)))
+    model = write_package(tmp_path / "toy", fixed_card(target=target), toy_weights(), grid=odd)
+    assert model.card.target.outline
 
 
 def test_weights_and_grid_must_go_with_the_card(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from xresdiff.engine.padding import cropped, padded
+from xresdiff.engine.padding import padded
 from xresdiff.models.targets import Padding
 
 
@@ -18,12 +18,11 @@ def test_torch_pads_alike(around):
     )
 
 
-def test_the_published_padding_is_undone():
+def test_the_published_padding_has_its_size():
     padding = Padding(rows=(23, 24), columns=(48, 48), around=True)
     x = torch.rand(1, 2, 31, 50)
     grown = padded(x, padding)
     assert grown.shape[-2:] == padding.padded(31, 50)
-    assert torch.equal(cropped(grown, padding), x)
 
 
 def test_padding_may_be_wider_than_the_field():

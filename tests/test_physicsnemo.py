@@ -1,41 +1,20 @@
 import json
 import subprocess
 import sys
-import tarfile
-import zipfile
-from math import inf, sqrt
+from math import inf
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
-from tests.checkpoints import SHAPE, changed, members_of, stage_net
+from tests.checkpoints import as_zip, called, changed, given, members_of, stage_net
 from tests.peers import needs_peers, peer_arrays, peer_checkpoints, peer_path, relative_error
-from xresdiff.errors import InputError, ModelError, StoreError
+from xresdiff.errors import ModelError
 from xresdiff.models.parts import NetworkCard
-from xresdiff.models.physicsnemo import read_checkpoint, read_mdlus, write_mdlus
-from xresdiff.nets.layers import GroupNorm
+from xresdiff.models.physicsnemo import read_checkpoint, read_mdlus
 from xresdiff.nets.unet import UNet, UNetConfig
 
 PEER_TOLERANCE = 2e-6
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def fields(net, seed=0):
-    """Return a noisy field and a condition."""
-    x = normal(2, net.net.config.out_channels, *SHAPE, seed=seed)
-    return x, normal(2, net.condition_channels, *SHAPE, seed=seed + 1)
-
-
-def called(net, **told):
-    x, condition = fields(net)
-    if net.sigma_data is None:
-        return net(None, condition, **told)
-    return net(x, condition, torch.tensor([0.3, 7.0]), **told)
 
 
 # --- reading, against what PhysicsNeMo wrote
@@ -112,13 +91,6 @@ def renamed(name):
     return change
 
 
-def given(**values):
-    def change(told):
-        told["__args__"].update(values)
-
-    return change
-
-
 def module(name):
     def change(told):
         told["__module__"] = name
@@ -140,6 +112,23 @@ def module(name):
         (given(model_channels=-8), "argument model_channels is -8"),
         (given(model_channels=10**9), "argument model_channels is 1000000000"),
         (given(num_blocks=10**6), "argument num_blocks is 1000000"),
+        (given(num_blocks=0), "argument num_blocks is 0 and must be a whole number from 1 to 64"),
+        (given(resample_filter=[1] * 17), "argument resample_filter is .* a list of 1 to 16 numb"),
+        (given(resample_filter=[1, inf]), "argument resample_filter is .* a list of 1 to 16 numb"),
+        (given(resample_filter=[1, -1]), "argument resample_filter is .* has the sum 0.0"),
+        (given(resample_filter=[1e200, 1e200]), "argument resample_filter is .* the sum 2e.200"),
+        (given(amp_mode="on"), "argument amp_mode is 'on' and must be true or false"),
+        (given(profile_mode=5), "argument profile_mode is 5 and must be true or false"),
+        (given(use_apex_gn=1), "argument use_apex_gn is 1 and must be true or false"),
+        (given(checkpoint_level="x"), "argument checkpoint_level is 'x'"),
+        (given(label_dropout="x"), "argument label_dropout is 'x'"),
+        (given(augment_dim=-3), "argument augment_dim is -3"),
+        (given(dropout=1.0), "argument dropout is 1.0 and must be a number from 0 to below 1"),
+        (given(dropout=inf), "argument dropout is inf"),
+        (given(sigma_min=5.0, sigma_max=1.0), "sigma_min and sigma_max are 5.0 and 1.0, no range"),
+        (given(sigma_max=0), "sigma_min and sigma_max are 0.0 and 0.0, no range"),
+        (given(sigma_min=inf), "sigma_min and sigma_max are inf and inf, no range"),
+        (lambda told: told.update(more=1), "args.json holds 'more', which nothing asks for"),
         (given(img_resolution=[10**6, 10**6]), "argument img_resolution must be"),
         (given(sigma_data=0.0), "argument sigma_data is 0.0"),
         (given(label_dim=3), "asks for 3 class labels"),
@@ -177,6 +166,40 @@ def test_missing_unknown_and_misshapen_weights_are_told_at_once(tmp_path):
 def test_a_release_that_is_not_told_is_refused(tmp_path):
     with pytest.raises(ModelError, match="does not tell the release"):
         read_mdlus(changed(tmp_path / "a.mdlus", release="latest"))
+
+
+@pytest.mark.parametrize("release", ["2.2banana", "2", "2.2.", "2.2 2.1", "v2.2"])
+def test_a_release_that_is_no_version_is_refused(tmp_path, release):
+    with pytest.raises(ModelError, match="does not tell the release"):
+        read_mdlus(changed(tmp_path / "a.mdlus", release=release))
+
+
+@pytest.mark.parametrize("release", ["2.0.0a0", "1.3.0rc1", "2.2.2.post1", "2.1.0a0+g1234.dirty"])
+def test_a_version_may_have_more_than_numbers(tmp_path, release):
+    assert read_checkpoint(changed(tmp_path / "a.mdlus", release=release)).release == release
+
+
+@pytest.mark.parametrize("release", ["0.4.0", "0.0.1"])
+def test_a_release_before_the_first_is_refused(tmp_path, release):
+    with pytest.raises(ModelError, match=f"of release {release}; the first that is known is 0.5"):
+        read_mdlus(changed(tmp_path / "a.mdlus", release=release))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"author": "me"}, "its metadata tells 'author', which is not known"),
+        ({"model.mdlus_file_version": "0.1.0"}, "metadata tells 'model.mdlus_file_version'"),
+        ({"modulus_version": "0.5.0"}, "does not tell the release"),
+    ],
+)
+def test_metadata_that_are_not_known_are_refused(tmp_path, told, message):
+    path = changed(tmp_path / "a.mdlus")
+    members = members_of(path)
+    metadata = json.loads(members["metadata.json"]) | told
+    as_zip(path, members | {"metadata.json": json.dumps(metadata).encode()})
+    with pytest.raises(ModelError, match=message):
+        read_checkpoint(path)
 
 
 def test_a_newer_release_is_read_with_a_warning(tmp_path):
@@ -238,6 +261,15 @@ def test_a_stored_grid_is_used_rather_than_computed(tmp_path):
     assert torch.equal(read.net.places.maps[0], net.net.places.maps[1])
 
 
+def test_a_checkpoint_prints_in_one_line(tmp_path):
+    path = changed(tmp_path / "a.mdlus")
+    found = read_checkpoint(path)
+    assert str(found) == (
+        "Checkpoint(residual network of PhysicsNeMo 2.2.2, 3 -> 2 channels of 16 x 24 pixels, "
+        f"{found.parameters} parameters)"
+    )
+
+
 def test_the_norm_of_apex_counts_and_the_dead_one_beside_it_does_not(tmp_path):
     def rename(state):
         name = "model.enc.16x16_block0.norm0.weight"
@@ -276,173 +308,3 @@ def test_nested_arguments_are_read(tmp_path):
 
     read = read_mdlus(changed(tmp_path / "a.mdlus", arguments=nest))
     assert torch.equal(called(read), called(stage_net()))
-
-
-# --- how a network is called
-
-
-@pytest.mark.parametrize(
-    "sigma", [2.0, torch.tensor(2.0), torch.full((2,), 2.0), torch.full((2, 1, 1, 1), 2.0)]
-)
-def test_a_noise_level_comes_in_any_form(sigma):
-    net = stage_net()
-    x, condition = fields(net)
-    wanted = torch.cat([net(x[i : i + 1], condition[i : i + 1], 2.0) for i in range(2)])
-    torch.testing.assert_close(net(x, condition, sigma), wanted)
-
-
-def test_the_mean_stage_takes_no_notice_of_a_noise_level():
-    net = stage_net(None, latent=True)
-    x, condition = fields(net)
-    assert torch.equal(net(0 * x, condition, sigma=3.0), net(None, condition))
-
-
-@pytest.mark.parametrize(
-    ("sigma_data", "call", "message"),
-    [
-        (0.5, lambda net, x, c: net(x, c), "asks for a noise level"),
-        (0.5, lambda net, x, c: net(None, c, 1.0), "asks for a noisy field"),
-        (0.5, lambda net, x, c: net(x, c[:, :1], 1.0), r"must be \(b, 3, y, x\).* it is \(2, 1,"),
-        (0.5, lambda net, x, c: net(x, None, 1.0), "a condition of 3 channels"),
-        (0.5, lambda net, x, c: net(x[:1], c, 1.0), r"x must be \(2, 2, 16, 24\)"),
-        (0.5, lambda net, x, c: net(x, c, [1.0, 2.0, 3.0]), "one noise level or 2; there are 3"),
-        (0.5, lambda net, x, c: net(x, c, 1.0, lead_time=0), "knows no lead times"),
-        (None, lambda net, x, c: net(x[..., :1], normal(2, 5, *SHAPE)), "has no latent"),
-    ],
-)
-def test_a_wrong_call_says_what_is_needed(sigma_data, call, message):
-    net = stage_net(sigma_data)
-    with pytest.raises(InputError, match=message):
-        call(net, *(normal(2, n, *SHAPE) for n in (2, 3)))
-
-
-# --- writing
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_a_file_is_a_zip_or_a_tar(tmp_path, legacy):
-    path = tmp_path / "a.mdlus"
-    write_mdlus(path, stage_net(), legacy=legacy)
-    assert tarfile.is_tarfile(path) == legacy
-    if not legacy:
-        assert {m.compress_type for m in zipfile.ZipFile(path).infolist()} == {zipfile.ZIP_STORED}
-    assert torch.equal(called(read_mdlus(path)), called(stage_net()))
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sigma_data": None, "latent": True},
-        {"sigma_data": 0.7, "scale_condition": True},
-        {"positions": "octave", "position_channels": 8},
-        {"positions": "learned", "position_channels": 3, "attention_levels": (1,)},
-        {"encoder": "residual", "decoder": "skip", "embedding": "fourier"},
-        {"resample_filter": (1, 3, 3, 1), "encoder": "skip", "channel_mult_noise": 2},
-        {"additive_position": True, "bottleneck_attention": False, "embedding": "zero"},
-        {"channel_mult": (2, 3), "narrow_entrance": True},
-        {"style": "adm", "model_channels": 64, "shape": (16, 16)},
-    ],
-)
-def test_a_network_that_is_written_is_read_again(tmp_path, changes):
-    net = stage_net(**changes)
-    path = tmp_path / "a.mdlus"
-    write_mdlus(path, net)
-    read = read_mdlus(path)
-    assert read.net.config == net.net.config
-    state = net.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in read.state_dict().items())
-    assert (read.sigma_data, read.latent, read.scale_condition) == (
-        net.sigma_data,
-        net.latent,
-        net.scale_condition,
-    )
-
-
-def test_lead_times_and_probabilities_are_written_too(tmp_path):
-    net = stage_net(
-        None, latent=True, lead_time_channels=2, lead_time_steps=3, softmax_channels=(0, 1)
-    )
-    write_mdlus(tmp_path / "a.mdlus", net)
-    read = read_mdlus(tmp_path / "a.mdlus")
-    out = called(read, lead_time=[0, 2])
-    assert torch.equal(out, called(net, lead_time=[0, 2]))
-    torch.testing.assert_close(out.sum(1), torch.ones(2, *SHAPE))
-
-
-@pytest.mark.parametrize("encoder", ["standard", "skip", "residual"])
-def test_a_mean_without_latent_is_written_with_one_of_no_effect(tmp_path, encoder):
-    net = stage_net(None, encoder=encoder)
-    write_mdlus(tmp_path / "a.mdlus", net)
-    read = read_mdlus(tmp_path / "a.mdlus")
-    assert read.latent
-    assert read.condition_channels == net.condition_channels
-    condition = fields(net)[1]
-    wanted = net(None, condition)
-    torch.testing.assert_close(read(None, condition), wanted)
-    torch.testing.assert_close(read(normal(2, 2, *SHAPE), condition), wanted)
-
-
-def test_a_biased_norm_is_written_with_larger_weights(tmp_path):
-    net = stage_net(unbiased_norm=False, shape=None, attention_levels=(1,))
-    with pytest.raises(ModelError, match=r"type shape=\(height, width\)"):
-        write_mdlus(tmp_path / "a.mdlus", net)
-    write_mdlus(tmp_path / "a.mdlus", net, shape=SHAPE)
-    read = read_mdlus(tmp_path / "a.mdlus")
-    assert read.net.config.unbiased_norm
-    torch.testing.assert_close(called(read), called(net), rtol=1e-5, atol=1e-5)
-
-
-def test_larger_weights_are_the_inverse_of_the_identity():
-    norm = GroupNorm(8, unbiased=True).eval()
-    x, n = normal(2, 8, 3, 5), 4 * 15
-    with torch.no_grad():
-        norm.weight.mul_(sqrt(n / (n - 1)))
-    torch.testing.assert_close(norm(x), F.group_norm(x, 2), rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"stem": 2}, "folds blocks of 2 x 2 pixels"),
-        ({"attention_over": "channels"}, "attention is over channels"),
-        ({"softmax_channels": (0,)}, "no lead times"),
-        ({"model_channels": 6, "whole_groups": True}, "has 6 channels in 1 groups"),
-        ({"style": "adm", "shape": (16, 16)}, "fewer than 64 channels"),
-        ({"style": "adm", "model_channels": 64}, "is no square"),
-        ({"shape": (15, 24)}, "must be multiples of 2"),
-        ({"channel_mult": (2, 2)}, "first convolution has 16 channels, not 8"),
-    ],
-)
-def test_what_physicsnemo_has_not_is_refused(tmp_path, changes, message):
-    with pytest.raises(ModelError, match=message):
-        write_mdlus(tmp_path / "a.mdlus", stage_net(**changes))
-    assert not list(tmp_path.iterdir())
-
-
-def test_every_reason_is_told(tmp_path):
-    net = stage_net(stem=2, attention_over="channels", shape=None)
-    with pytest.raises(ModelError, match="for 3 reasons"):
-        write_mdlus(tmp_path / "a.mdlus", net)
-
-
-def test_weights_that_are_not_finite_are_not_written(tmp_path):
-    net = stage_net()
-    net.net.enc["level0_conv"].bias[0] = torch.nan
-    with pytest.raises(ModelError, match=r"enc\.level0_conv\.bias is not finite"):
-        write_mdlus(tmp_path / "a.mdlus", net)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a.mdlus"
-    write_mdlus(path, stage_net())
-    before = members_of(path)
-
-    def fail(*_):
-        raise OSError("no space")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(StoreError, match="no space"):
-        write_mdlus(path, stage_net(None))
-    assert members_of(path) == before
-    assert list(tmp_path.iterdir()) == [path]

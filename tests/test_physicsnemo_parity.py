@@ -89,7 +89,7 @@ def conditioned(net: Any, patching: Patching | None) -> Denoise:
         position = torch.stack([patch.index() for patch in some])
         return net(x.float(), conditions(known, whole, some), sigma, position=position)
 
-    return patched(of_patches, patching, (given.shape[-2], given.shape[-1]), batch=100)
+    return patched(of_patches, patching, (given.shape[-2], given.shape[-1]))
 
 
 def sampled_as_theirs(path: Path, name: str) -> Tensor:
@@ -157,6 +157,10 @@ class TestPatches:
 
     def test_they_are_fused_alike(self, number):
         theirs, patching, shape = self.case(number)
-        fuse = patched(lambda x, sigma, some: x * theirs["factor"], patching, shape, batch=1000)
+        count = len(patches(patching, shape))
+        factors = iter(
+            theirs["factor"].expand(count * len(theirs["field"]), -1, -1, -1).chunk(count)
+        )
+        fuse = patched(lambda x, sigma, some: x * next(factors), patching, shape)
         ours = fuse(theirs["field"], torch.tensor(1.0))
         torch.testing.assert_close(ours, theirs["fused"])

@@ -255,6 +255,17 @@ class TestDomains:
     def test_a_region_across_the_date_line_is_in_one_piece(self):
         assert np.ptp(self.card(175.0).plot.domain().get_xy()[:, 0]) == 10
 
+    @pytest.mark.parametrize("pole", [90, -90])
+    def test_a_region_around_a_pole_reaches_up_to_it(self, pole):
+        angles = np.arange(0, 360, 15.0)
+        outline = tuple((((x + 180) % 360) - 180, pole * 0.9) for x in angles)
+        target = FixedTarget("a pole", 25.0, 100.0, outline=outline)
+        patch = fixed_card(target=target).plot.domain()
+        x, y = patch.get_xy().T
+        assert np.ptp(x) == 360
+        assert set(y) == {pole * 0.9, pole}
+        assert patch.get_path().contains_points([(lon, pole * 0.95) for lon in angles[1:-1]]).all()
+
     def test_models_that_work_anywhere_have_none(self):
         with pytest.raises(InputError, match="works anywhere"):
             plot.domain(toy_card())

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,24 @@ def test_lines_and_numbers_are_rows_and_columns():
     assert position_maps("test", 2, (3, 5))[:, 1, 4].tolist() == [1.0, 4.0]
 
 
+def test_maps_are_the_float32_of_what_float64_gives():
+    height, width = 37, 51
+    columns, rows = np.meshgrid(*(np.linspace(0, 2 * np.pi, n) for n in (width, height)))
+    wanted = [
+        wave(f * axis) for f in (1, 4) for wave in (np.sin, np.cos) for axis in (columns, rows)
+    ]
+    maps = position_maps("sinusoidal", 8, (height, width))
+    np.testing.assert_array_equal(maps, np.float32(wanted))
+
+
+def test_maps_take_little_more_memory_than_they_have():
+    tracemalloc.start()
+    maps = position_maps("sinusoidal", 16, (512, 512))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.2 * maps.nbytes
+
+
 def test_a_wrong_number_of_maps_is_refused():
     with pytest.raises(InputError, match="'linear' have 2 maps, not 3"):
         position_maps("linear", 3, (3, 5))
@@ -133,7 +153,13 @@ def test_a_network_without_maps_takes_no_notice_of_places():
         ((9, 0), "rows 9 to 16"),
         ((0, -1), "columns -1 to 6"),
         ((0.5, 0), "whole numbers"),
+        ((np.nan, 0), "whole numbers"),
+        ((np.inf, 0), "whole numbers"),
         ((0, 0, 0), "must be a corner"),
+        ((slice(0, 8), slice(0, 8)), r"indices \(2, 8, 8\) .*it is \(slice"),
+        ((np.arange(8), np.arange(9)), r"indices \(2, 8, 8\) .*it is \(array"),
+        ((np.arange(8), np.arange(8)), r"indices \(2, 8, 8\) .*it is \(2, 8\) of"),
+        ("corner", "must be a corner"),
         ([(0, 0)] * 4, "6 fields do not lie on 4 patches"),
     ],
 )
@@ -159,7 +185,10 @@ def test_a_lead_time_comes_in_any_form(label):
         (4, "from 0 to 3"),
         (-1, "from 0 to 3"),
         ([0, 1, 2], "3 lead times are given for 2 samples"),
-        (0.5, "whole numbers"),
+        (0.5, "whole numbers, not 0.5"),
+        (np.inf, "whole numbers, not inf"),
+        (np.nan, "whole numbers, not nan"),
+        ("soon", "whole numbers, not 'soon'"),
     ],
 )
 def test_a_wrong_lead_time_is_refused(label, message):

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests import imitation_gefs
 from tests import imitations as im
 from xresdiff.errors import ModelError
 from xresdiff.grids.units.spellings import plain
 from xresdiff.models.grid_file import read_grid
 from xresdiff.models.published import earth2studio, variables
-from xresdiff.models.published.package_files import static_name
+from xresdiff.models.published.package_files import Metadata, read_metadata
+from xresdiff.models.published.package_grids import static_name
+from xresdiff.models.published.package_networks import checkpoint_of, network_problems
+from xresdiff.models.published.package_parts import sampler_of
 from xresdiff.models.published.translation import Translation
 
 
@@ -119,10 +123,10 @@ def test_the_sampler_is_the_one_that_runs_there(
 
 def test_the_networks_own_noise_levels_bound_the_sampler(package: Path) -> None:
     problems: list[str] = []
-    metadata, _ = earth2studio.read_metadata(package)
-    found = earth2studio.checkpoint_of(package / "diffusion.mdlus", problems)
+    metadata, _ = read_metadata(package, Metadata)
+    found = checkpoint_of(package / "diffusion.mdlus", problems)
     bounded = replace(found, sigma_min=0.05, sigma_max=90.0)
-    sampler = earth2studio.sampler_of(metadata, bounded)
+    sampler = sampler_of(metadata, bounded)
     assert (sampler.sigma_min, sampler.sigma_max) == (0.05, 90.0)
 
 
@@ -328,3 +332,50 @@ def test_a_grid_file_that_is_none_is_refused(package: Path) -> None:
     (package / "output_latlon_grid.nc").write_bytes(b"<html>404</html>")
     with pytest.raises(ModelError, match=r"cannot read output_latlon_grid\.nc"):
         earth2studio.translate(package, "own")
+
+
+def test_a_target_that_cannot_be_read_is_one_reason(package: Path) -> None:
+    (package / "output_latlon_grid.nc").write_bytes(b"<html>404</html>")
+    with pytest.raises(ModelError) as info:
+        earth2studio.translate(package, "own")
+    told = f"cannot read the Earth2Studio package {package}: cannot read output_latlon_grid.nc: "
+    assert str(info.value) == f"{told}it is no netCDF file, or damaged"
+
+
+def test_a_target_that_is_missing_is_one_reason(package: Path) -> None:
+    (package / "output_latlon_grid.nc").unlink()
+    with pytest.raises(ModelError, match=r"package: there is no output_latlon_grid\.nc$"):
+        earth2studio.translate(package, "own")
+
+
+# --- networks that do not fit
+
+
+def test_a_network_told_lead_times_says_which_line_is_missing(tmp_path: Path) -> None:
+    own = {"lead_hours": None, "patch_shape": None, "patch_overlap": None, "patch_boundary": None}
+    package = imitation_gefs.write_gefs(tmp_path / "package", **own)
+    with pytest.raises(ModelError) as info:
+        earth2studio.translate(package, "own")
+    assert '"lead_hours": [0, 3, 6]' in str(info.value)
+    assert '"patch_shape": [448, 448]' in str(info.value)
+
+
+def test_channels_that_fit_nothing_are_not_taken_for_patches(tmp_path: Path) -> None:
+    assert "patch_shape" not in refusal(tmp_path, hr_mean_conditioning=False)
+
+
+def test_a_sigma_data_for_every_channel_is_refused(package: Path) -> None:
+    problems: list[str] = []
+    found = checkpoint_of(package / "diffusion.mdlus", problems)
+    assert found is not None
+    wrong = network_problems(
+        replace(found, sigma_data=(0.5, 0.4, 0.3)),
+        file="diffusion.mdlus",
+        stage="residual",
+        condition={"inputs": found.condition_channels},
+        outputs=3,
+        shape=(48, 48),
+    )
+    assert wrong == [
+        "the network in diffusion.mdlus has a sigma_data for every channel; one is needed"
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from tests import imitations as im
 from tests.toys import write_toy_package
-from xresdiff.errors import ModelError, StoreError
+from xresdiff.errors import InputError, ModelError, StoreError
 from xresdiff.models.card import Channel, Transform
 from xresdiff.models.grid_file import read_grid
 from xresdiff.models.package import Model, write_package
@@ -88,6 +88,25 @@ def test_grids_that_earth2studio_does_not_run_are_refused(tmp_path: Path) -> Non
     text = refusal(model_of(tmp_path, "oblong", target=target), tmp_path)
     assert "rectilinear" in text
     assert "48 rows and 64 columns" in text
+
+
+def test_one_step_is_refused(tmp_path: Path) -> None:
+    own = replace(model_of(tmp_path).card.sampler, steps=1)
+    text = refusal(model_of(tmp_path / "own", sampler=own), tmp_path)
+    assert "samples in 1 step, of which Earth2Studio makes no numbers" in text
+
+
+def test_a_quantity_on_a_level_without_a_name_there_is_refused(tmp_path: Path) -> None:
+    height = Channel("gh", "geopotential_height", "m", level_Pa=50000.0)
+    inputs = model_of(tmp_path).card.inputs
+    inputs = (*inputs[:-1], replace(height, regridding="latlon_bilinear"))
+    text = refusal(model_of(tmp_path / "own", inputs=inputs), tmp_path)
+    assert "gh at 500 hPa has no name of Earth2Studio, which knows no 'gh500'" in text
+
+
+def test_a_path_in_place_of_a_model_is_told_how_to_open_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"xresdiff\.open_model\('bay.resdiff'\)"):
+        write_earth2studio("bay.resdiff", tmp_path / "written")
 
 
 def test_a_model_that_refines_is_refused(tmp_path: Path) -> None:

@@ -185,6 +185,14 @@ def test_two_variables_of_the_standard_name(coarse, toy):
     assert "ds.rename({'a': 'precip_rate'})" in refusal(ds, toy)
 
 
+def test_wind_is_not_taken_for_rain(coarse, toy):
+    wind = coarse.precip_rate.rename("u10")
+    wind.attrs = {"units": "m s-1", "long_name": "10 metre U wind component"}
+    assert "rename" not in refusal(wind.to_dataset(), toy)
+    rain = wind.rename("rr").assign_attrs(long_name="rainfall rate")
+    assert "ds.rename({'rr': 'precip_rate'})" in refusal(rain.to_dataset(), toy)
+
+
 def test_every_problem_comes_in_one_message(coarse, toy):
     coarse.precip_rate.attrs["units"] = "K"
     y = coarse.y.values.copy()

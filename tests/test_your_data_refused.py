@@ -261,7 +261,7 @@ REFUSALS = {
     ),
     "heights by cfgrib": Refusal(
         heights_by_cfgrib,
-        ("'gh' is geopotential height, z at 500 hPa is geopotential",),
+        ("'gh' is geopotential height, 'z' is geopotential, in 'm2 s-2': ds['z'] = ",),
         ("ds['z'] = (ds['gh'] * 9.80665).assign_attrs(units='m2 s-2')",),
         ("z500",),
     ),

@@ -23,6 +23,7 @@ SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 def nothing_registered(tmp_path, monkeypatch):
     """An empty cache, no registry, and no network."""
     monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry, "_warned", set())
     monkeypatch.setenv("XRESDIFF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("XRESDIFF_OFFLINE", "1")
     monkeypatch.delenv("XRESDIFF_REGISTRY", raising=False)
@@ -131,8 +132,9 @@ def test_a_registered_sha256_is_checked(toy_file):
 
 
 def test_registering_again_replaces_ones_own(toy_file):
-    zoo.register("alps", "https://example.org/alps.zip")
-    zoo.register("alps", toy_file)
+    zoo.register("alps", "https://me:word@example.org/alps.zip")
+    with pytest.warns(UserWarning, match=r"'alps' was https://\*\*\*@example.org/alps.zip"):
+        zoo.register("alps", toy_file)
     assert zoo.locate("alps") == toy_file
 
 
@@ -148,6 +150,36 @@ def test_all_that_is_wrong_with_a_registration_is_told():
         zoo.register("../alps", "s3://bucket/alps", sha256="abc", size_bytes=-1, title="\x1b[2J")
     for field in ("name:", "url:", "sha256:", "size_bytes:", "title:"):
         assert field in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ({"name": 5}, "name: 5 must be text"),
+        ({"url": 5}, "url: 5 must be text"),
+        ({"url": ""}, "the url is empty"),
+        ({"url": "~no-such-user/alps"}, "cannot be found"),
+        ({"size_bytes": "5"}, "size_bytes: '5' must be a whole number"),
+        ({"inputs": "tp"}, "inputs: 'tp' must be a list"),
+        ({"licence": 5}, "licence: 5 must be text"),
+        ({"name": "a" * 101}, "at most 100"),
+    ],
+)
+def test_registrations_of_the_wrong_type(told, problem):
+    with pytest.raises(ModelError, match=re.escape(problem)):
+        zoo.register(**{"name": "alps", "url": "https://example.org/a.zip", **told})
+
+
+def test_the_home_folder_is_found_in_paths(tmp_path, monkeypatch, toy_file):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    zoo.register("alps", "~/mine/toy.resdiff")
+    assert zoo.locate("alps") == toy_file
+
+
+def test_a_folder_has_no_sha256(tmp_path):
+    zoo.register("alps", tmp_path, sha256=SHA256)
+    with pytest.raises(ModelError, match="is a folder, of which there is no sha256"):
+        zoo.locate("alps")
 
 
 def test_a_repository_has_no_sha256():
@@ -195,11 +227,23 @@ def test_the_registry_file_that_is_named(tmp_path, monkeypatch, toy_file):
         ("[alps\n", "cannot read the registry file"),
     ],
 )
-def test_what_is_wrong_in_a_registry_file_is_named(tmp_path, text, problem):
+def test_what_is_wrong_in_a_registry_file_is_named(tmp_path, monkeypatch, text, problem):
     path = listed(tmp_path, text)
+    monkeypatch.setenv("XRESDIFF_REGISTRY", str(path))
     with pytest.raises(ModelError, match=re.escape(problem)) as caught:
         models()
     assert str(path) in str(caught.value)
+
+
+def test_a_broken_registry_of_the_cache_stops_no_other_model(tmp_path, toy_file):
+    path = listed(tmp_path, f"[mine]\nurl = '{toy_file}'\n[alps]\nlicence = 'MIT'")
+    with pytest.warns(UserWarning, match="alps is no table with a url") as warned:
+        known = set(models()["name"])
+    assert {"mine", "rain-16x", "corrdiff-taiwan"} <= known
+    assert zoo.find("mine") == toy_file  # without another warning
+    assert [str(path) in str(each.message) for each in warned] == [True]
+    with pytest.raises(ModelError, match=r"perhaps your registry has it: .*alps is no table"):
+        zoo.find("alps")
 
 
 def test_what_other_processes_know(tmp_path):
@@ -242,8 +286,16 @@ def test_the_table_fits_a_terminal():
 
 
 def test_the_table_fits_with_long_words():
-    entry = Entry("alps", "https://example.org/" + "a" * 99, domain="d" * 90, licence="l" * 200)
+    url = "https://example.org/" + "a" * 99
+    entry = Entry("a" * 100, url, domain="d" * 90, licence="l" * 200)
     assert max(map(len, repr(ModelTable([entry])).splitlines())) <= 80
+
+
+def test_taiwan_tells_what_to_order():
+    for shown in (repr(models()), models()._repr_html_()):
+        words = " ".join(shown.split())
+        assert "19.25-28° N, 116-126° E, every 0.25°" in words
+        assert "at 500 and 850 hPa" in words
 
 
 def test_the_table_escapes_html():

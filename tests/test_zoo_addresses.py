@@ -3,10 +3,11 @@
 import hashlib
 import json
 import logging
+import re
 
 import pytest
 
-from tests.servers import fails, serving_models
+from tests.servers import fails, serving_models, zipped
 from xresdiff.errors import ModelError
 from xresdiff.models import zoo
 from xresdiff.models.zoo import records
@@ -19,7 +20,7 @@ COMMIT = "f756fad5b85efec64df4868aead14dda698b8aea"
 REPOSITORY = f"hf://me/alps@{COMMIT}"
 TREE = f"/api/models/me/alps/tree/{COMMIT}"
 FILES = {
-    "mean.mdlus": b"PK mean",
+    "mean.mdlus": zipped(b"mean"),
     "grids/grid.nc": b"CDF grid",
     "metadata.json": b"{}",
     ".gitattributes": b"*",
@@ -87,8 +88,8 @@ def test_hashes_are_those_of_the_listing_where_it_has_them(server, caplog):
 
 
 def test_a_file_that_the_listing_does_not_promise(server):
-    server.files[f"/me/alps/resolve/{COMMIT}/mean.mdlus"] = b"PK evil"
-    with pytest.raises(ModelError, match=hashlib.sha256(b"PK mean").hexdigest()):
+    server.files[f"/me/alps/resolve/{COMMIT}/mean.mdlus"] = zipped(b"evil")
+    with pytest.raises(ModelError, match=hashlib.sha256(FILES["mean.mdlus"]).hexdigest()):
         zoo.locate_address(REPOSITORY)
     assert not at_address(REPOSITORY).target.exists()
 
@@ -168,7 +169,7 @@ def test_files_that_a_repository_lacks(server):
 @pytest.mark.parametrize("name", ["../evil.nc", "/evil.nc", "a/../../evil.nc", "C:\\evil.nc"])
 def test_files_that_reach_out_of_a_repository(server, name):
     publish(server, COMMIT, {name: b"evil"})
-    with pytest.raises(ModelError, match="reach out of it"):
+    with pytest.raises(ModelError, match="reaches out of it"):
         zoo.locate_address(REPOSITORY)
 
 
@@ -185,9 +186,9 @@ def test_a_repository_behind_an_agreement(server):
 
 
 def test_a_version_at_ngc_is_one_zip(server):
-    server.files["/v2/models/nvidia/modulus/toy/versions/1/zip"] = b"PK toy"
+    server.files["/v2/models/nvidia/modulus/toy/versions/1/zip"] = zipped(b"toy")
     path = zoo.locate_address("ngc://models/nvidia/modulus/toy@1")
-    assert (path.read_bytes(), path.suffix) == (b"PK toy", ".zip")
+    assert (path.read_bytes(), path.suffix) == (zipped(b"toy"), ".zip")
 
 
 def test_corrdiff_taiwan_is_held_to_its_hash(server):
@@ -200,13 +201,13 @@ def test_a_doi_is_asked_for_its_file(server, monkeypatch):
     from pooch import downloaders
 
     record = {"id": 123, "files": [{"key": "alps.zip", "links": {"self": f"{server.url}/a.zip"}}]}
-    server.files |= {"/records/123": json.dumps(record).encode(), "/a.zip": b"PK alps"}
+    server.files |= {"/records/123": json.dumps(record).encode(), "/a.zip": zipped(b"alps")}
     monkeypatch.setattr(downloaders.ZenodoRepository, "base_api_url", f"{server.url}/records")
     monkeypatch.setattr(
         downloaders, "doi_to_url", lambda doi, **_: f"https://zenodo.org/records/{doi[-3:]}"
     )
     path = zoo.locate_address("doi:10.5281/zenodo.123/alps.zip")
-    assert path.read_bytes() == b"PK alps"
+    assert path.read_bytes() == zipped(b"alps")
     with pytest.raises(ModelError, match=r"cannot find doi:.*/b"):
         zoo.locate_address("doi:10.5281/zenodo.123/b.zip")
 
@@ -227,21 +228,27 @@ def test_the_address_of_a_known_model_means_that_model(server):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "problem"),
     [
-        "s3://bucket/alps.zip",
-        "hf://me/alps",
-        "hf://alps@main",
-        f"hf://me/alps@{COMMIT}/../evil.nc",
-        "ngc://me/alps@1",
-        "doi:10.5281/zenodo.123",
-        "https:///alps.zip",
+        ("s3://bucket/alps.zip", "It lacks a part, or is of no known kind"),
+        ("hf://me/alps", "It lacks @ and the revision"),
+        ("hf://alps@main", "It lacks a part"),
+        (f"hf://me/alps@{COMMIT}/../evil.nc", "It lacks a part"),
+        ("ngc://me/alps@1", "It lacks a part"),
+        ("doi:10.5281/zenodo.123", "It lacks / and the name of the file"),
+        ("https:///alps.zip", "It lacks a part"),
+        ("https://[bad/alps.zip", "Invalid IPv6 URL"),
+        ("https://example.org:99999/alps.zip", "Port out of range"),
+        ("https://example.org/a%00b", "It holds control characters"),
+        ("file://server/alps.zip", "three slashes, file:///server/alps.zip"),
     ],
 )
-def test_addresses_that_cannot_be(text):
+def test_addresses_that_cannot_be(text, problem):
     assert zoo.is_address(text)
-    with pytest.raises(ModelError, match=r"is no address of a model\. Addresses are hf://owner"):
+    with pytest.raises(ModelError, match=re.escape(problem)) as caught:
         zoo.locate_address(text)
+    assert "is no address of a model. " in str(caught.value)
+    assert "Addresses are hf://owner" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["alps", "alps.resdiff", "./a/b", "C:\\alps", "/a:b"])

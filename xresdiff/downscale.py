@@ -14,14 +14,15 @@ import xarray as xr
 from xresdiff.engine.arguments import Arguments
 from xresdiff.engine.blocks import map_blocks, mean_block, member_block, physical_block
 from xresdiff.engine.hours import moves_time, on_hours
-from xresdiff.engine.inputs import stacked
+from xresdiff.engine.inputs import at_hours, stacked
 from xresdiff.engine.labels import labelled, noise_labels
 from xresdiff.engine.missing import checked, filled, masked
 from xresdiff.engine.moments import moments
 from xresdiff.engine.request import Request, check_request
+from xresdiff.errors import raise_problems
 from xresdiff.grids.regrid.make_weights import Method
 from xresdiff.models.card import SamplerCard
-from xresdiff.models.opening import open_model
+from xresdiff.models.opening import at_hand, open_model
 from xresdiff.models.package import Model
 
 __all__ = ["downscale"]
@@ -55,15 +56,18 @@ def downscale(
     Parameters
     ----------
     ds : xarray.Dataset, (..., y, x)
-        Coarse fields: on a uniform grid of the model's spacing, or on any other if `grid` is given.
-        Variables are found by name, alias or standard name and level, and converted to the model's
-        units; values out of its bounds, such as rain just below zero, count as the bound, but
-        those far below, and fill values, are refused. Every dimension beside level, y and x is
-        kept.
+        Coarse fields: on a uniform grid of the model's spacing, or on any other if `grid` is given
+        or the model has a grid of its own, which they must cover. Variables are found by name,
+        alias or standard name and level, and converted to the model's units; values out of its
+        bounds, such as rain just below zero, count as the bound, but those far below, and fill
+        values, are refused, and so are fields of which most lies far from all that the model
+        learned from. Every dimension beside level, y and x is kept; a model of daily fields gives
+        the hours of every day whose neighbours are there.
     members : int, default 16
         Size of the ensemble. More members leave the first ones as they are.
     model : str, PathLike or Model, default "rain-16x"
-        Name (see :func:`xresdiff.models`), folder, ``.resdiff`` file or opened model.
+        Name (see :func:`xresdiff.models`), folder, ``.resdiff`` file, package of Earth2Studio or
+        NVIDIA, address (``hf://``, ``https://`` and others), or opened model.
     stage : {"both", "mean"}, default "both"
         "mean" gives the regression alone, without members.
     sampler : {"dpmpp_2m", "euler", "heun", "stochastic"} or SamplerCard, optional
@@ -77,24 +81,29 @@ def downscale(
     device : str, default "auto"
         "cpu", "cuda", "cuda:1" or "mps"; "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
-        Of the networks; "auto" takes bfloat16 where the device is fast at it.
+        Of the networks; "auto" takes bfloat16 where the device is fast at it, but float32 for
+        models whose card says so, as published ones do.
     chunks : mapping of dimension to int, optional
         Chunks of the result, if it is lazy; 16 members and one of each other dimension by default.
     grid : xarray.Dataset or xarray.DataArray, optional
         Anything on the fine grid that is wanted, such as one from :func:`xresdiff.target_grid`;
-        by default the input's own grid, refined. The input is regridded to blocks of it.
+        by default the input's own grid, refined. The input is regridded to blocks of it. Models
+        with a grid of their own take none.
     regridding : str, optional
         Method of :func:`xresdiff.regrid` for all channels; by default each has its own,
-        "conservative" for fluxes and precipitation, "bilinear" for states.
+        "conservative" for fluxes and precipitation, "bilinear" for states, and "latlon_bilinear",
+        as they were trained, for published models.
     accumulation : str, optional
         The time in which an amount fell, such as "1h", where a rate is needed and no attribute
         tells; "start" for amounts that grow along the steps of a forecast.
     skipna : bool, default False
-        Accept missing values: they are regridded around, what remains is filled with its nearest
-        neighbour for the networks, and the fine pixels of a missing cell are missing in the
-        result.
+        Accept missing values. On the input's own grid, the fine pixels of a missing cell are
+        missing in the result. Where the input is regridded, to `grid` or to that of a published
+        model, it is regridded around them, and what `na_thres` leaves is missing. The networks are
+        given the nearest neighbour.
     na_thres : float, default 1
-        With `skipna`, the share of a cell of `grid`'s blocks that may be missing.
+        With `skipna`, the share of the weight of a regridded cell that may be missing: by default
+        any value that is not missing is enough, and 0 leaves missing what one of them weighs on.
 
     Returns
     -------
@@ -142,30 +151,40 @@ def downscale(
         skipna=skipna,
         na_thres=na_thres,
     )
+    if not at_hand(model):  # before anything is fetched for nothing
+        raise_problems(list(arguments.own_problems()), what=f"downscale with {model}")
     request = check_request(ds, open_model(model), arguments)
     eager = all(ds[name].chunks is None for name in request.variables)
+    if not eager or not moves_time(request.card):
+        return _ensemble(ds, request, eager=eager)
     # a day is part of the hours of three days: in memory, it would be there all these times
-    piecemeal = eager and moves_time(request.card)
-    ds = ds.chunk(dict.fromkeys(set(request.loop) & set(ds.dims), 1)) if piecemeal else ds
+    lazy = ds.chunk(dict.fromkeys(set(request.loop) & set(ds.dims), 1))
+    return _ensemble(lazy, request, eager=True).compute()
+
+
+def _ensemble(ds: xr.Dataset, request: Request, *, eager: bool) -> xr.Dataset:
+    """Build the ensemble of what was checked; with `eager`, labels and times are computed first."""
+    asked = request.arguments
+    chunks = asked.chunks or {}
     timed = on_hours(ds, request.card)
     labels, told = noise_labels(timed, request.loop), moments(timed, request)
+    own = labels if timed is ds else noise_labels(ds, request.loop)
     if eager:
-        labels, told = ([about.compute() for about in some] for some in (labels, told))
-    coarse = stacked(ds, request, labels, chunks or {})
+        labels, told, own = ([a.compute() for a in some] for some in (labels, told, own))
+    fields = stacked(ds, request, own, chunks)
+    fields = checked(fields, _chunked_alike(own, fields), request)
+    coarse = at_hours(fields, ds, request, chunks)
     labels, told = (_chunked_alike(some, coarse) for some in (labels, told))
-    coarse = checked(coarse, labels, request)
-    given = filled(coarse, request) if skipna else coarse
+    given = filled(coarse, request) if asked.skipna else coarse
     mean = map_blocks(mean_block, [given, *told], request, padded=True)
-    if stage == "mean":
+    if asked.stage == "mean":
         result = map_blocks(physical_block, [mean, given], request)
     else:
-        numbers = _numbers(given, request, chunks or {})
-        arrays = [numbers, mean, given, *told, *labels]
+        arrays = [_numbers(given, request, chunks), mean, given, *told, *labels]
         result = map_blocks(member_block, arrays, request, timed=bool(told))
-    if skipna:
+    if asked.skipna:
         result = masked(result, coarse, request)
-    ensemble = labelled(result, timed, request, stage)
-    return ensemble.compute() if piecemeal else ensemble
+    return labelled(result, timed, request, asked.stage)
 
 
 def _chunked_alike(arrays: list[xr.DataArray], coarse: xr.DataArray) -> list[xr.DataArray]:

@@ -1,5 +1,6 @@
 """Settings of the session: what is shown and where files are kept, never what is computed."""
 
+import functools
 import os
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +9,7 @@ from typing import Any
 __all__ = ["cache_dir", "get_option", "offline", "set_options"]
 
 _OPTIONS: dict[str, Any] = {"progress": True}
+_NO = ("", "0", "false", "f", "no", "n", "off")
 
 
 class set_options:
@@ -57,13 +59,21 @@ def get_option(name: str) -> Any:
 
 
 def cache_dir() -> Path:
-    """Return the folder of fetched files: ``XRESDIFF_CACHE``, else the user's cache folder."""
-    if "XRESDIFF_CACHE" in os.environ:
-        return Path(os.environ["XRESDIFF_CACHE"]).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "xresdiff"
+    """Return the folder of fetched files: ``XRESDIFF_CACHE``, else the user's cache folder.
+
+    One that is not absolute is counted from where the process was when it was first asked for.
+    """
+    if named := os.environ.get("XRESDIFF_CACHE", "").strip():
+        return _absolute(Path(named).expanduser())
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "xresdiff"
+
+
+@functools.cache
+def _absolute(path: Path) -> Path:
+    return path.absolute()
 
 
 def offline() -> bool:
     """Tell whether ``XRESDIFF_OFFLINE`` forbids every download."""
-    return os.environ.get("XRESDIFF_OFFLINE", "0").lower() not in ("", "0", "false", "no")
+    return os.environ.get("XRESDIFF_OFFLINE", "").strip().lower() not in _NO

@@ -63,7 +63,13 @@ class Arguments:
     na_thres: float = 1.0
 
     def problems(self, card: ModelCard) -> Iterable[str]:
-        """Say what is out of bounds."""
+        """Say what is out of bounds, or does not go with a model."""
+        yield from self.own_problems()
+        yield from self._sampler_problems(card)
+        yield from self._grid_problems(card)
+
+    def own_problems(self) -> Iterable[str]:
+        """Say what is out of bounds, whatever the model."""
         if not _is_whole(self.members, 1):
             yield f"members is {self.members!r}; it is a whole number of at least 1"
         if self.steps is not None and not _is_whole(self.steps, 1):
@@ -84,8 +90,6 @@ class Arguments:
                 yield f"{name} is {value!r}; it is one of {known}"
         if not _DEVICE.fullmatch(str(self.device)):
             yield f"device is {self.device!r}; it is 'auto', 'cpu', 'mps', 'cuda' or 'cuda:1'"
-        yield from self._sampler_problems(card)
-        yield from self._grid_problems(card)
 
     def _sampler_problems(self, card: ModelCard) -> Iterable[str]:
         if isinstance(self.sampler, SamplerCard):

@@ -57,8 +57,11 @@ class Domain(Protocol):
         """Return a mean that was handed on as ``(b, k, y, x)``."""
         ...
 
-    def decode(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Return encoded results ``(b, k, y, x)`` in physical units."""
+    def decode(self, fine: Tensor, coarse: Callable[[], Tensor]) -> Tensor:
+        """Return encoded results ``(b, k, y, x)`` in physical units.
+
+        `coarse` gives their inputs, ``(b, c, Y, X)``.
+        """
         ...
 
     def cover(self, network: DenoiseParts, stage: Stage) -> Denoise:

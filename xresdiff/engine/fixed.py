@@ -1,5 +1,7 @@
 """Fields on the grid of one region: whole, or in the patches that the networks were trained on."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -96,7 +98,7 @@ class Fixed:
         """Return the mean without its padding."""
         return mean[..., *self.crop((0, 0))]
 
-    def decode(self, fine: Tensor, coarse: Tensor) -> Tensor:
+    def decode(self, fine: Tensor, coarse: Callable[[], Tensor]) -> Tensor:
         """Return results in physical units, bounded."""
         return decoded(fine, self.card.outputs)
 

@@ -17,7 +17,15 @@ from xresdiff.grids import coords
 from xresdiff.grids.units.steps import hours_of_unit
 from xresdiff.models.card import ModelCard
 
-__all__ = ["lead_labels", "lead_problems", "moves_time", "on_hours", "seconds", "time_problems"]
+__all__ = [
+    "lead_labels",
+    "lead_problems",
+    "moves_time",
+    "on_hours",
+    "places",
+    "seconds",
+    "time_problems",
+]
 
 DAY_h = 24
 SAME_h = 1e-3  # hours that differ by less are the same: files round them
@@ -56,7 +64,9 @@ def time_problems(ds: xr.Dataset, card: ModelCard, variables: Iterable[Hashable]
             f"the model needs fields {_hours_in_words(_offsets(card))} from each day's, but the "
             "input has no dimension of time: xr.concat([before, day, after], dim='time')"
         ]
-    index = ds[name].to_index()
+    index = _rounded(ds[name].to_index())
+    if not isinstance(index, xr.CFTimeIndex | pd.DatetimeIndex):
+        return [f"{name!r} holds no times but {index[0]!r}, ...: ds = xr.decode_cf(ds)"]
     at = -min(card.hours) % DAY_h
     problems = list(_hours_problems(index, name, at))
     if not index.is_monotonic_increasing or not index.is_unique:
@@ -92,15 +102,44 @@ def on_hours(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> xr.Datas
     name = _time_name(ds)
     if name is None or not moves_time(card):
         return ds
-    index = ds[name].to_index()
+    index = _rounded(ds[name].to_index())
     whole = index[_complete(index, card)]
-    places = index.get_indexer(whole + pd.Timedelta(hours=offset_h)).repeat(len(card.hours))
     shifts = pd.to_timedelta(np.tile(card.hours, len(whole)), unit="h")
     times = whole.repeat(len(card.hours)) + shifts
     (dim,) = ds[name].dims
     attrs = {key: value for key, value in ds[name].attrs.items() if key != "bounds"}
     moved = ds.drop_vars([ds[name].attrs.get("bounds"), name], errors="ignore")
-    return moved.isel({dim: places}).assign_coords({name: (dim, times, attrs)})
+    return moved.isel(places(ds, card, offset_h)).assign_coords({name: (dim, times, attrs)})
+
+
+def places(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> dict[Hashable, np.ndarray]:
+    """Return which input times the fields of the output times are of.
+
+    Parameters
+    ----------
+    ds, card, offset_h
+        As of :func:`on_hours`.
+
+    Returns
+    -------
+    dict of numpy.ndarray, (t,)
+        Places along the dimension of time, for ``isel``; empty for models that keep the times.
+    """
+    name = _time_name(ds)
+    if name is None or not moves_time(card):
+        return {}
+    index = _rounded(ds[name].to_index())
+    whole = index[_complete(index, card)]
+    (dim,) = ds[name].dims
+    days = index.get_indexer(whole + pd.Timedelta(hours=offset_h))
+    return {dim: days.repeat(len(card.hours))}
+
+
+def _rounded(index: pd.Index) -> pd.Index:
+    """Return times to the second, as files round them."""
+    if isinstance(index, xr.CFTimeIndex | pd.DatetimeIndex):
+        return index.round("s")
+    return index
 
 
 def seconds(coord: xr.DataArray) -> xr.DataArray:
@@ -115,12 +154,12 @@ def seconds(coord: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Of the same shape, float64; NaN where there is no time.
+        Of the same shape, float64.
 
     Raises
     ------
     InputError
-        If they are not times.
+        If they are not times, or one is missing.
 
     Examples
     --------
@@ -157,7 +196,11 @@ def lead_problems(ds: xr.Dataset, card: ModelCard) -> list[str]:
             f"the lead time {name!r} has no unit of time: "
             f"ds[{name!r}] = ds[{name!r}].assign_attrs(units='hours')"
         ]
-    told = "" if coord.chunks is not None else _unknown(_hours(coord).values, card.lead_hours)
+    hours = _hours(coord).values if coord.chunks is None else np.array([])
+    told = _unknown(hours, card.lead_hours) if hours.size else ""
+    if told and coord.ndim == 1:
+        keep = np.flatnonzero(_is_known(hours, card.lead_hours)).tolist()
+        told += f". Leave the others out: ds.isel({{{coord.dims[0]!r}: {keep}}})"
     return [told] if told else []
 
 
@@ -249,6 +292,11 @@ def _seconds(values: np.ndarray) -> np.ndarray:
         values = np.array(texts, dtype="datetime64[us]").reshape(values.shape)
     if values.dtype.kind != "M":
         raise InputError(f"times of the type {values.dtype} are none: xr.decode_cf(ds)")
+    if np.isnat(values).any():
+        raise InputError(
+            "a time is missing (NaT), but the networks are told the time of every field: "
+            "ds.dropna('time')"
+        )
     since = (values.astype("datetime64[us]") - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     return np.asarray(since, dtype=np.float64)
 
@@ -283,11 +331,16 @@ def _known_labels(hours: np.ndarray, *, known: tuple[float, ...]) -> np.ndarray:
 
 def _unknown(hours: np.ndarray, known: tuple[float, ...]) -> str:
     """Say which hours the model does not know; nothing if it knows them all."""
-    others = np.unique(hours[_apart(hours, known).min(axis=-1) > SAME_h])
+    others = np.unique(hours[~_is_known(hours, known)])
     if not others.size:
         return ""
     told = f"lead times of {_list(others)} hours; it knows {_list(known)} hours"
     return f"the model does not know {told}"
+
+
+def _is_known(hours: np.ndarray, known: tuple[float, ...]) -> np.ndarray:
+    """Tell which hours are known; one that is missing is not."""
+    return np.asarray(_apart(hours, known).min(axis=-1) <= SAME_h)
 
 
 def _apart(hours: np.ndarray, known: tuple[float, ...]) -> np.ndarray:

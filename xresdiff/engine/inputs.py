@@ -7,10 +7,10 @@ import xarray as xr
 
 from xresdiff.engine.blocks import CHANNEL
 from xresdiff.engine.channels import alone
-from xresdiff.engine.hours import on_hours
+from xresdiff.engine.hours import moves_time, places
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
-from xresdiff.errors import InputError
+from xresdiff.errors import InputError, raise_problems
 from xresdiff.grids import units
 from xresdiff.grids.coords import Horizontal, find_horizontal
 from xresdiff.grids.coords.criteria import bounds_name
@@ -18,7 +18,7 @@ from xresdiff.grids.coords.levels import take
 from xresdiff.grids.regrid import cropped, onto
 from xresdiff.grids.units.accumulations import time_bounds_of
 
-__all__ = ["stacked"]
+__all__ = ["at_hours", "stacked"]
 
 
 def stacked(
@@ -43,23 +43,62 @@ def stacked(
     Returns
     -------
     xarray.DataArray, (..., channel, y, x)
-        In float32 and the units of the channels.
+        In float32 and the units of the channels: every field once, at the times of the input.
     """
     grid = request.given
     if request.placement.coarse is not None:
         ds = _near(alone(ds, request.variables), request)
         grid = find_horizontal(ds)
-    moved = {h: on_hours(ds, request.card, h) for h in {c.offset_h for c in request.card.inputs}}
-    fields = [
-        _field(moved[channel.offset_h], request, i, labels, chunks, grid)
-        for i, channel in enumerate(request.card.inputs)
-    ]
+    fields, problems = [], []
+    what = f"downscale with {request.model.name}"
+    for i in request.distinct:
+        try:
+            fields.append(_field(ds, request, i, labels, chunks, grid))
+        except InputError as error:  # of an input in memory
+            problems.append(str(error).removeprefix(f"cannot {what}: "))
+    raise_problems(list(dict.fromkeys(problems)), what=what)
     bare = [xr.DataArray(da.data, dims=da.dims) for da in fields]
     if request.placement.coarse is not None:
         bare = _regridded(bare, _frame(ds, grid), request)
     joined = xr.concat(xr.broadcast(*bare), CHANNEL)
     joined = joined.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
     return joined if joined.chunks is None else joined.chunk({CHANNEL: -1})
+
+
+def at_hours(
+    fields: xr.DataArray, ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int]
+) -> xr.DataArray:
+    """Return the inputs of the networks at the times of the result, lazily if they are lazy.
+
+    Parameters
+    ----------
+    fields : xarray.DataArray, (..., channel, y, x)
+        From :func:`stacked`.
+    ds : xarray.Dataset
+        What the request was made for.
+    request : Request
+        From :func:`~xresdiff.engine.request.check_request`.
+    chunks : mapping of dimension to int
+        As of :func:`stacked`.
+
+    Returns
+    -------
+    xarray.DataArray, (..., channel, y, x)
+        All channels of the card; `fields` themselves for models that keep the times.
+    """
+    card = request.card
+    if not moves_time(card):
+        return fields
+    offsets = list(dict.fromkeys(channel.offset_h for channel in card.inputs))
+    moved = [fields.isel(places(ds, card, offset)) for offset in offsets]
+    own = {card.inputs[i].key[:2]: place for place, i in enumerate(request.distinct)}
+    size = len(own)
+    order = [offsets.index(c.offset_h) * size + own[c.key[:2]] for c in card.inputs]
+    every = xr.concat(moved, CHANNEL).isel({CHANNEL: order}).transpose(*fields.dims)
+    if every.chunks is None:
+        return every
+    sizes = {dim: chunks.get(dim, 1) for dim in request.loop if dim in every.dims}
+    return every.chunk({CHANNEL: -1, **sizes})
 
 
 def _near(ds: xr.Dataset, request: Request) -> xr.Dataset:
@@ -101,11 +140,12 @@ def _regridded(
     """Move the fields onto the grid of the networks, those of one method together."""
     assert request.placement.coarse is not None
     done: dict[int, xr.DataArray] = {}
-    for method in dict.fromkeys(request.methods):
-        places = [i for i, own in enumerate(request.methods) if own == method]
+    methods = [request.methods[i] for i in request.distinct]
+    for method in dict.fromkeys(methods):
+        same = [i for i, own in enumerate(methods) if own == method]
         try:
             moved = onto(
-                frame.assign({f"_{i}": fields[i] for i in places}),
+                frame.assign({f"_{i}": fields[i] for i in same}),
                 request.placement.coarse,
                 method,
                 skipna=request.arguments.skipna,
@@ -114,7 +154,7 @@ def _regridded(
             )
         except InputError as error:
             raise InputError(f"cannot downscale with {request.model.name}: {error}") from error
-        done |= {i: moved[f"_{i}"].reset_coords(drop=True) for i in places}
+        done |= {i: moved[f"_{i}"].reset_coords(drop=True) for i in same}
     sides = request.horizontal.dims
     return [done[i].drop_vars(sides, errors="ignore") for i in range(len(fields))]
 

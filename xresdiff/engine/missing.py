@@ -22,6 +22,14 @@ __all__ = ["checked", "decoded", "filled", "masked"]
 FILL_VALUES = (-9999.0, -9999.9, -999.0, -999.9, -32768.0, -32767.0, -99999.0, 99999.0, 999999.0)
 LARGEST = 1e15  # nothing that is measured on Earth is more than this, in any units
 
+# What to do about missing values, where the input stays on its grid and where it is regridded.
+_SAME_GRID = "leave their places missing in the result: downscale(..., skipna=True)"
+_OTHER_GRID = (
+    "regrid around them: downscale(..., skipna=True); and na_thres=0 to leave missing in the "
+    "result what one of them weighs on"
+)
+
+FARTHEST = 20.0  # standard deviations from the mean of a channel, for the middle of a field
 ROUNDING = 1e-3  # values that are less than this below a minimum count as the minimum
 
 
@@ -49,6 +57,7 @@ def decoded(
         columns=_places(grid.x_coord, grid.dims[1]),
         fills=fill_values(da),
         skipna=request.arguments.skipna,
+        way_out=_SAME_GRID if request.placement.coarse is None else _OTHER_GRID,
     ).assign_attrs(da.attrs)
 
 
@@ -61,6 +70,7 @@ def decode_block(
     columns: list[str],
     fills: tuple[float, ...],
     skipna: bool,
+    way_out: str,
 ) -> np.ndarray:
     """Return ``(..., y, x)`` with NaN for what is missing."""
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
@@ -76,8 +86,7 @@ def decode_block(
     if missing.any() and not skipna:
         raise InputError(
             f"{what}: {missing.sum()} of {values.size} values of {name!r} are missing, the first "
-            f"at {_first(missing, labels, rows, columns)}. Fill them, or leave their places "
-            "missing in the result: downscale(..., skipna=True)"
+            f"at {_first(missing, labels, rows, columns)}. Fill them, or {way_out}"
         )
     return np.where(missing, np.nan, values).astype(values.dtype) if missing.any() else values
 
@@ -105,8 +114,8 @@ def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) 
         [core, *([] for _ in labels)],
         core,
         what=f"cannot downscale with {request.model.name}",
-        channels=request.card.inputs,
-        names=tuple(found.name for found in request.found),
+        channels=tuple(request.card.inputs[i] for i in request.distinct),
+        names=tuple(request.found[i].name for i in request.distinct),
         rows=_places(grid.y_coord, grid.dims[0]),
         columns=_places(grid.x_coord, grid.dims[1]),
     )
@@ -145,6 +154,9 @@ def _objections(
         )
     if unlikely:
         yield ~np.isnan(values), f"cannot be right, the first at {{place}}: {unlikely}"
+    far = _far_from_known(values, channel, name)
+    if far:
+        yield ~np.isnan(values), far
     least = channel.minimum
     low = values < (-np.inf if least is None else least - ROUNDING)
     if low.any():
@@ -154,6 +166,24 @@ def _objections(
             "at {place}. It looks like an unmasked fill value; make it missing: "
             f"ds[{name!r}].where(ds[{name!r}] >= {least:g}), and type skipna=True",
         )
+
+
+def _far_from_known(values: np.ndarray, channel: Channel, name: Hashable) -> str:
+    """Say that most values are nowhere near those that the model learned from; nothing else.
+
+    It tells units that are not what they are said to be. Of a channel that is bent, or is not
+    normalised, nothing is known.
+    """
+    if channel.transform.name != "identity" or channel.std == 1.0:
+        return ""
+    middle = float(np.nanmedian(values)) if np.isfinite(values).any() else channel.mean
+    if abs(middle - channel.mean) <= FARTHEST * channel.std:
+        return ""
+    return (
+        f"cannot be right, the first at {{place}}: their median is {middle:.4g} {channel.units}, "
+        f"the model knows {channel.mean:.4g} give or take {channel.std:.3g}. See whether the units "
+        f"are what they are said to be: ds[{name!r}].attrs['units']"
+    )
 
 
 def _first(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from xresdiff.models.targets import Padding
 
-__all__ = ["cropped", "padded"]
+__all__ = ["mirrored", "padded"]
 
 
 def padded(x: Tensor, padding: Padding) -> Tensor:
@@ -38,18 +38,6 @@ def padded(x: Tensor, padding: Padding) -> Tensor:
     else:
         columns = mirrored(-padding.columns[0], width + padding.columns[1], width)
     return x.index_select(-2, rows.to(x.device)).index_select(-1, columns.to(x.device))
-
-
-def cropped(x: Tensor, padding: Padding) -> Tensor:
-    """Take the padding off again, ``(..., y, x)``, without a copy.
-
-    Examples
-    --------
-    >>> cropped(torch.tensor([[3, 1, 2, 3, 1, 2]]), Padding((0, 0), (1, 2))).tolist()
-    [[1, 2, 3]]
-    """
-    (above, below), (left, right) = padding.rows, padding.columns
-    return x[..., above : x.shape[-2] - below, left : x.shape[-1] - right]
 
 
 def mirrored(start: int, stop: int, n: int) -> Tensor:

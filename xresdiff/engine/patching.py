@@ -156,24 +156,21 @@ def patched(
     denoise: Callable[[Tensor, Tensor, Sequence[Patch]], Tensor],
     patching: Patching,
     shape: tuple[int, int],
-    batch: int = 1,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Make a denoiser of large fields from one of patches.
 
-    The samplers see one denoiser of the whole field. Where patches agree, the result is exactly
-    theirs.
+    One patch of all fields of a batch is denoised at a time. The samplers see one denoiser of the
+    whole field. Where patches agree, the result is exactly theirs.
 
     Parameters
     ----------
     denoise : callable
-        ``(x, sigma, patches) -> denoised`` for `x` of shape ``(k * b, c, h, w)``: the patches one
-        behind the other, each with the `b` fields of the batch.
+        ``(x, sigma, [patch]) -> denoised`` for `x` of shape ``(b, c, h, w)``: a patch of all fields
+        of the batch.
     patching : Patching
         Shape of the patches and how they lie.
     shape : tuple of int
         Height and width of the field.
-    batch : int, default 1
-        Denoise up to this many fields at once, all of the batch and at least one patch.
 
     Returns
     -------
@@ -190,16 +187,12 @@ def patched(
 
     def denoised(x: Tensor, sigma: Tensor) -> Tensor:
         count, mean = torch.zeros_like(x[0, 0]), torch.zeros_like(x)
-        at_once = max(batch // len(x), 1)
-        for i in range(0, len(cover), at_once):
-            some = cover[i : i + at_once]
-            levels = sigma.repeat(len(some)) if sigma.ndim else sigma
-            fields = denoise(cut(x, some), levels, some).split(len(x))
-            for patch, field in zip(some, fields, strict=True):
-                place, inside = patch.place(*shape), patch.inside(*shape)
-                count[place] += 1
-                # a running mean, which equal fields do not change by a single bit
-                mean[..., *place].lerp_(field[..., *inside].to(mean.dtype), 1 / count[place])
+        for patch in cover:
+            field = denoise(cut(x, [patch]), sigma, [patch])
+            place, inside = patch.place(*shape), patch.inside(*shape)
+            count[place] += 1
+            # a running mean, which equal fields do not change by a single bit
+            mean[..., *place].lerp_(field[..., *inside].to(mean.dtype), 1 / count[place])
         return mean
 
     return denoised

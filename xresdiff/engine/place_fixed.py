@@ -69,20 +69,21 @@ def _grids(file: xr.Dataset, goal: FixedTarget) -> tuple[xr.Dataset, xr.Dataset]
 
 
 def _too_coarse(spacing: tuple[float, float], name: str, goal: FixedTarget) -> list[str]:
-    if max(spacing) <= COARSEST * goal.coarse_spacing_km:
+    if np.sqrt(np.prod(spacing)) <= COARSEST * goal.coarse_spacing_km:
         return []
     return [
         f"the spacing of the input is {spelled(spacing)} km; {name} learned from fields of "
-        f"{goal.coarse_spacing_km:.3g} km, and cannot guess what lies between"
+        f"{goal.coarse_spacing_km:.3g} km, and cannot guess what lies between: use a model for "
+        "that spacing (xresdiff.models() lists them)"
     ]
 
 
 def _warn_of_fineness(spacing: tuple[float, float], name: str, goal: FixedTarget) -> None:
     """Warn of an input with details that the model has never seen in one."""
-    if np.max(spacing) >= FINEST * goal.coarse_spacing_km:
+    if np.sqrt(np.prod(spacing)) >= FINEST * goal.coarse_spacing_km:
         return
     warn(
         f"the spacing of the input is {spelled(spacing)} km; {name} learned from fields of "
         f"{goal.coarse_spacing_km:.3g} km, which know less detail. Average the input first: "
-        "ds.resdiff.regrid(grid, method='conservative'), or ds.resdiff.coarsen(factor)"
+        f"ds.resdiff.coarsen({max(round(goal.coarse_spacing_km / float(np.mean(spacing))), 2)})"
     )

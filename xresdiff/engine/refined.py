@@ -1,5 +1,6 @@
 """Fields on the refined grid of their input: padded on the coarse grid, run in windows."""
 
+from collections.abc import Callable
 from math import gcd
 
 from torch import Tensor
@@ -68,9 +69,9 @@ class Refined:
         """Return the mean as it was handed on."""
         return mean
 
-    def decode(self, fine: Tensor, coarse: Tensor) -> Tensor:
+    def decode(self, fine: Tensor, coarse: Callable[[], Tensor]) -> Tensor:
         """Return results in physical units, bounded and conserving."""
-        return self.fields.decode(fine, coarse)
+        return self.fields.decode(fine, coarse())
 
     def cover(self, network: DenoiseParts, stage: Stage) -> Denoise:
         """Cover large fields with windows that overlap."""

@@ -48,6 +48,14 @@ class Request:
         return tuple(dict.fromkeys(found.name for found in self.found))
 
     @property
+    def distinct(self) -> tuple[int, ...]:
+        """The first input channel of every field: those at other times are the same fields."""
+        first: dict[tuple[str, float | None], int] = {}
+        for i, channel in enumerate(self.card.inputs):
+            first.setdefault(channel.key[:2], i)
+        return tuple(first.values())
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """How every input channel is regridded."""
         asked = self.arguments.regridding

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf, prod
 
 import numpy as np
@@ -180,7 +180,8 @@ class Runtime:
 
         def some(picked: slice) -> Array:
             fine = self.domain.result(self._tensor(fields[picked]))
-            return self.domain.decode(fine, self._tensor(coarse[picked])).cpu().numpy()
+            known = partial(self._tensor, coarse[picked])
+            return self.domain.decode(fine, known).cpu().numpy()
 
         return self._in_batches(some, len(coarse), (coarse.shape[-2], coarse.shape[-1]))
 
@@ -230,9 +231,10 @@ class Runtime:
             times = torch.tensor([own.index(place) for place in places], device=self.device)
             residual = self._residual(known(own), times, rows, settings)[..., *domain.crop(size)]
             center = domain.result(self._tensor(mean[places]))
-            return domain.decode(center + residual, self._tensor(coarse[places])).cpu().numpy()
+            fine = domain.decode(center + residual, lambda: self._tensor(coarse[places]))
+            return fine.cpu().numpy()
 
-        return self._in_batches(some, len(draws), size)[np.argsort(order)]
+        return self._in_batches(some, len(draws), size, order)
 
     def _residual(
         self, known: _Known, times: Tensor, rows: Sequence[Draw], settings: Settings
@@ -306,23 +308,36 @@ class Runtime:
             yield
 
     def _in_batches(
-        self, some: Callable[[slice], Array], n: int, coarse_shape: tuple[int, int]
+        self,
+        some: Callable[[slice], Array],
+        n: int,
+        coarse_shape: tuple[int, int],
+        order: Sequence[int] | None = None,
     ) -> Array:
-        """Call `some` on slices of 0 to `n`, halving them whenever memory runs out."""
+        """Call `some` on slices of 0 to `n`, halving them whenever memory runs out.
+
+        What comes first goes to the place that `order` names first.
+        """
+        places = np.arange(n) if order is None else np.asarray(order)
         pixels = prod(self.domain.shape(coarse_shape))
         size = min(max(PIXELS_AT_ONCE[self.device.type] // pixels, 1), n)
-        parts: list[Array] = []
+        whole: Array | None = None
         done = 0
         while done < n:
             try:
+                picked = slice(done, min(done + size, n))
                 with self._running():
-                    parts.append(some(slice(done, min(done + size, n))))
+                    part = some(picked)
+                if whole is None:
+                    whole = np.empty((n, *part.shape[1:]), part.dtype)
+                whole[places[picked]] = part
                 done += size
             except (RuntimeError, MemoryError) as error:
                 if size == 1 or not _memory_ran_out(error):
                     raise
                 size //= 2
-        return np.concatenate(parts)
+        assert whole is not None  # there is something to do
+        return whole
 
 
 def _memory_ran_out(error: Exception) -> bool:

@@ -5,8 +5,9 @@ was checked.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from xresdiff.models.targets import FixedTarget
 __all__ = ["outline", "read_grid", "write_grid"]
 
 POINTS = 8  # along each side of an outline
+LEVELS = (1, 2, 2, 2)  # of a network whose card does not tell them
 
 _LAT = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
 _LON = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
@@ -82,7 +84,8 @@ def read_grid(data: bytes, card: ModelCard) -> xr.Dataset:
     Raises
     ------
     ModelError
-        If it is no such file, or lacks what the card says.
+        If it is no such file, lacks what the card says, does not go together, or is of a size
+        that the networks do not run on.
     """
     grid = _parsed(data)
     assert isinstance(card.target, FixedTarget)  # the only kind with a file
@@ -95,8 +98,60 @@ def read_grid(data: bytes, card: ModelCard) -> xr.Dataset:
         for name in needed
         if name in grid.variables and not np.isfinite(grid[name].values).all()
     ]
+    problems = problems or [*_shape_problems(grid, told)] or [*_size_problems(grid, card)]
     raise_problems(problems, what=f"read the grid of the model {card.name!r}", error=ModelError)
     return grid
+
+
+def _shape_problems(grid: xr.Dataset, told: list[str]) -> Iterator[str]:
+    """Yield what of a grid file does not go together."""
+    lat, lon = grid["lat"], grid["lon"]
+    if lat.ndim != lon.ndim or lat.ndim not in (1, 2) or (lat.ndim == 2 and lat.shape != lon.shape):
+        yield (
+            f"lat has the shape {lat.shape} and lon {lon.shape}; needed are (y,) and (x,), or "
+            "(y, x) twice"
+        )
+        return
+    shape = (lat.shape[0], lon.shape[-1])
+    for name in told:
+        if grid[name].shape != shape:
+            yield f"{name!r} has the shape {grid[name].shape}, the target {shape}"
+    for name in ("coarse_lat", "coarse_lon"):
+        if name in grid.variables and grid[name].ndim != 1:
+            yield f"{name!r} has {grid[name].ndim} dimensions, one is needed"
+
+
+def _size_problems(grid: xr.Dataset, card: ModelCard) -> Iterator[str]:
+    """Yield what keeps the networks, as the card has them, from running on a grid."""
+    assert isinstance(card.target, FixedTarget)  # the caller's to check
+    target = shape = (grid["lat"].shape[0], grid["lon"].shape[-1])
+    if card.target.padding is not None:
+        shape = card.target.padding.padded(*target)
+    for name in ("mean", "residual"):
+        config = getattr(card, name).network.config
+        if _has_maps(config) and tuple(config["shape"]) != shape:
+            yield (
+                f"the {name} network knows its place on a grid of {config['shape'][0]} x "
+                f"{config['shape'][1]}; the target has {shape[0]} x {shape[1]}, with its padding"
+            )
+        sizes = shape
+        if name == "residual" and card.patching is not None:
+            sizes = (min(card.patching.shape[0], shape[0]), min(card.patching.shape[1], shape[1]))
+        multiple = config.get("stem", 1) * 2 ** (len(config.get("channel_mult", LEVELS)) - 1)
+        if any(size % multiple for size in sizes):
+            yield (
+                f"the {name} network is given {sizes[0]} x {sizes[1]} pixels and takes multiples "
+                f"of {multiple} alone; write the model with FixedTarget(..., padding=...)"
+            )
+
+
+def _has_maps(config: Mapping[str, Any]) -> bool:
+    """Tell whether a network has maps of its grid, so that it runs on no other."""
+    if config.get("shape") is None:
+        return False
+    return config.get("positions", "none") != "none" or bool(
+        config.get("lead_time_channels") or config.get("additive_position")
+    )
 
 
 def outline(grid: xr.Dataset) -> tuple[tuple[float, float], ...]:

@@ -13,7 +13,7 @@ from xresdiff.models import container, published, zoo
 from xresdiff.models.card import CARD
 from xresdiff.models.package import Model, open_package
 
-__all__ = ["glance", "open_key", "open_model"]
+__all__ = ["at_hand", "glance", "open_key", "open_model"]
 
 _KEY = re.compile(r"(?P<source>.+)@(?P<sha256>[0-9a-f]{64})", re.DOTALL)
 
@@ -50,22 +50,74 @@ def open_model(model: str | os.PathLike[str] | Model) -> Model:
     if isinstance(model, Model):
         return model
     path, name, source = _located(model)
-    opened = _opened(path, name, source)
-    for part in opened.card.parts:
-        opened.read(part)
-    return opened
+    try:
+        return _mended(path, name, source)
+    except ModelError as error:
+        named = isinstance(model, str) and (zoo.is_address(model) or _is_name(model, _path(model)))
+        hint = zoo.forget_hint(str(model)) if named else ""
+        if not hint:
+            raise
+        raise ModelError(f"{error}. To fetch it anew, {hint}") from error
+
+
+def _mended(path: Path, name: str, source: str) -> Model:
+    """Open a model and check every file of it; a damaged translation is made again."""
+    try:
+        return _whole(_opened(path, name, source))
+    except ModelError:
+        if not published.recognised(path):
+            raise
+    published.forget(path, name)
+    return _whole(_opened(path, name, source))
+
+
+def _whole(model: Model) -> Model:
+    """Check every file of a model."""
+    for part in model.card.parts:
+        model.read(part)
+    return model
+
+
+def at_hand(model: str | os.PathLike[str] | Model) -> bool:
+    """Tell whether a model can be opened without fetching anything.
+
+    Parameters
+    ----------
+    model : str, PathLike or Model
+        As of :func:`open_model`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> at_hand("rain-16x"), at_hand("https://example.org/alps.resdiff")
+    (True, False)
+    """
+    if not isinstance(model, str):
+        return True
+    if zoo.is_address(model):
+        return False
+    return not _is_name(model, _path(model)) or zoo.at_hand(model)
+
+
+def _path(model: str | os.PathLike[str]) -> Path:
+    return Path(model).expanduser().absolute()
 
 
 def _located(model: str | os.PathLike[str]) -> tuple[Path, str, str]:
-    """Return where a model is, its name, and how another process finds it."""
-    path = Path(model).expanduser()
+    """Return where a model is, its name, and how another process finds it.
+
+    By nothing but the path of what runs, if it has a name that only this process knows.
+    """
+    path = _path(model)
     if isinstance(model, str) and zoo.is_address(model):
         path = zoo.locate_address(model)
     elif isinstance(model, str) and _is_name(model, path):
-        path = zoo.locate(model)
-        return path, model, model if zoo.portable(model) else str(path.absolute())
+        return zoo.locate(model), model, model if zoo.portable(model) else ""
     else:
-        return path.absolute(), _plain(path), str(path.absolute())
+        return path, _plain(path), str(path)
     return path, _plain(path), model if zoo.portable(model) else str(path.absolute())
 
 
@@ -76,9 +128,8 @@ def _plain(path: Path) -> str:
 
 def _opened(path: Path, name: str, source: str) -> Model:
     """Open one of our packages, or the translation of another."""
-    if not published.recognised(path):
-        return open_package(path, source)
-    return open_package(published.translated(path, name), source)
+    path = published.translated(path, name) if published.recognised(path) else path.absolute()
+    return open_package(path, source or str(path))
 
 
 def glance(name: str) -> Model | None:
@@ -109,7 +160,7 @@ def glance(name: str) -> Model | None:
     path = zoo.find(name)
     if not published.recognised(path):
         return open_package(path, name)
-    translation = published.latest(name)
+    translation = published.latest(name, path)
     return None if translation is None else open_package(translation, name)
 
 

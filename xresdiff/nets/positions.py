@@ -5,6 +5,7 @@ concatenated behind its input, and of a patch those rows and columns that it cov
 (Mardani et al., 2025, arXiv 2309.15214) tells its networks the place by four sinusoids.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,22 +46,22 @@ def position_maps(kind: str, channels: int, shape: tuple[int, int]) -> np.ndarra
     """
     height, width = shape
     if kind == "linear":
-        columns, rows = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-        maps = [columns, rows]
+        lines = [np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]]
     elif kind == "test":
-        maps = list(np.mgrid[:height, :width].astype(float))
+        lines = [np.arange(height, dtype=float)[:, None], np.arange(width, dtype=float)[None]]
     else:
-        turns = (np.linspace(0, 2 * np.pi, size) for size in (width, height))
-        columns, rows = np.meshgrid(*turns)
+        columns, rows = (np.linspace(0, 2 * np.pi, size) for size in (width, height))
         octaves = channels // 4
         last = octaves - 1 if kind == "octave" else octaves
         factors = 2.0 ** np.linspace(0, last, octaves)
-        maps = [
-            wave(f * axis) for f in factors for wave in (np.sin, np.cos) for axis in (columns, rows)
-        ]
-    if len(maps) != channels:
-        raise InputError(f"positions of the kind {kind!r} have {len(maps)} maps, not {channels}")
-    return np.stack(maps).astype(np.float32)
+        axes = (columns[None], rows[:, None])
+        lines = [wave(f * axis) for f in factors for wave in (np.sin, np.cos) for axis in axes]
+    if len(lines) != channels:
+        raise InputError(f"positions of the kind {kind!r} have {len(lines)} maps, not {channels}")
+    maps = np.empty((channels, height, width), np.float32)
+    for place, line in zip(maps, lines, strict=True):  # along one axis each
+        place[:] = line
+    return maps
 
 
 @dataclass(frozen=True)
@@ -134,20 +135,23 @@ class Places:
 def _indices(position: Position, x: Tensor) -> Tensor:
     """Return rows and columns, ``(p, 2, y, x)``."""
     height, width = x.shape[-2:]
-    where = torch.as_tensor(
-        np.asarray(position) if isinstance(position, Sequence) else position, device=x.device
+    forms = (
+        f"position must be a corner (row, column), corners of patches (p, 2), or indices "
+        f"(2, {height}, {width}) or (p, 2, {height}, {width}), of whole numbers"
     )
-    if where.is_floating_point() and bool((where == where.round()).all()):
+    try:
+        where = torch.as_tensor(
+            np.asarray(position) if isinstance(position, Sequence) else position, device=x.device
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{forms}; it is {reprlib.repr(position)}") from error
+    if where.is_floating_point() and bool((where.isfinite() & (where == where.round())).all()):
         where = where.long()
     corners = where.ndim <= 2 and where.shape[-1:] == (2,)
     grids = where.ndim in (3, 4) and where.shape[-3:] == (2, height, width)
     whole = not (where.is_floating_point() or where.is_complex() or where.dtype == torch.bool)
     if not whole or not where.numel() or not (corners or grids):
-        raise InputError(
-            f"position must be a corner (row, column), corners of patches (p, 2), or indices "
-            f"(2, {height}, {width}) or (p, 2, {height}, {width}), of whole numbers; it is "
-            f"{tuple(where.shape)} of {where.dtype}"
-        )
+        raise InputError(f"{forms}; it is {tuple(where.shape)} of {where.dtype}")
     if grids:
         return where.long().reshape(-1, 2, height, width)
     offsets = torch.stack(

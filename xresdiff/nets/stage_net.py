@@ -86,13 +86,15 @@ class StageNet(nn.Module):
         Returns
         -------
         torch.Tensor, (b, c, y, x)
-            The mean, or the expected residual.
+            The mean, or the expected residual, in float64 if the fields are, else in float32.
 
         Raises
         ------
         InputError
-            If anything is missing or of the wrong shape.
+            If anything is missing, of the wrong shape or of no real numbers, if there are no
+            fields, or if a noise level is not positive and finite.
         """
+        x, condition = _fields(x, "x"), _fields(condition, "the condition")
         known = self._condition(x, condition)
         if self.sigma_data is None:
             given = self._with_latent(x, known).to(self.dtype)
@@ -145,11 +147,32 @@ class StageNet(nn.Module):
             )
 
 
+def _fields(fields: Any, what: str) -> Tensor | None:
+    """Return fields in float32 or float64."""
+    if fields is None:
+        return None
+    if not isinstance(fields, Tensor):
+        raise InputError(
+            f"{what} must be a torch.Tensor and is a {type(fields).__name__}; of an array, type "
+            f"torch.from_numpy(array)"
+        )
+    if not fields.is_floating_point():
+        raise InputError(f"{what} is of {fields.dtype}; type {what.split()[-1]}.float()")
+    if not fields.numel() and 0 in (*fields.shape[:1], *fields.shape[2:]):
+        raise InputError(f"{what} is {tuple(fields.shape)}: there is no field in it")
+    return fields if fields.dtype == torch.float64 else fields.float()
+
+
 def _levels(sigma: Any, x: Tensor) -> Tensor:
     """Return the noise level of every field, ``(b,)`` in float32."""
     if sigma is None:
         raise InputError("the residual stage asks for a noise level: net(x, condition, sigma=1.0)")
-    levels = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).reshape(-1)
+    try:
+        levels = torch.as_tensor(sigma, dtype=torch.float32).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"sigma must be one noise level or {len(x)}; it is {sigma!r}") from error
+    if not bool((levels.isfinite() & (levels > 0)).all()):
+        raise InputError(f"sigma must be positive and finite; it is {levels.tolist()}")
     if len(levels) not in (1, len(x)):
         raise InputError(f"sigma must be one noise level or {len(x)}; there are {len(levels)}")
-    return levels.expand(len(x))
+    return levels.to(x.device).expand(len(x))

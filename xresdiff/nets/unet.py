@@ -185,8 +185,12 @@ class UNet(nn.Module):
             raise InputError(f"the network asks for a lead time: lead_time=0, at most {steps - 1}")
         if not steps:
             raise InputError("the network knows no lead times; leave lead_time out")
-        labels = torch.as_tensor(lead_time, device=x.device)
-        if labels.is_floating_point() and not bool((labels == labels.round()).all()):
+        try:
+            labels = torch.as_tensor(lead_time, device=x.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"lead_time must be whole numbers, not {lead_time!r}") from error
+        given = labels.double()
+        if not bool((given.isfinite() & (given == given.round())).all()):
             raise InputError(f"lead_time must be whole numbers, not {labels.tolist()}")
         return labels.long()
 

@@ -57,8 +57,7 @@ def domain(
         raise InputError(f"{card.name} has no region to draw: it works {card.target.domain}")
     if not card.target.outline:
         raise InputError(f"the card of {card.name} does not tell the outline of its region")
-    points = np.array(card.target.outline)
-    points[:, 0] = np.unwrap(points[:, 0], period=360)
+    points = _around(np.array(card.target.outline))
     ax = axes_for(ax, figsize)
     (patch,) = ax.fill(*points.T, facecolor=BLUE, edgecolor=BLUE, alpha=0.4, linewidth=1.5)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -72,6 +71,19 @@ def domain(
     ax.set_ylabel("latitude (degrees north)")
     ax.set_title(f"{card.name}: {card.target.spacing_km:g} km")
     return patch
+
+
+def _around(points: np.ndarray) -> np.ndarray:
+    """Return an outline, ``(n, 2)``, in one piece; one that turns around a pole reaches up to it.
+
+    Longitudes go on beyond the date line.
+    """
+    lon, lat = np.concatenate([points, points[:1]]).T
+    lon = np.unwrap(lon, period=360)
+    if abs(lon[-1] - lon[0]) < 180:
+        return np.column_stack([lon, lat])[:-1]
+    pole = 90.0 if lat.mean() > 0 else -90.0
+    return np.column_stack([[*lon, lon[-1], lon[0]], [*lat, pole, pole]])
 
 
 class CardPlotMethods:

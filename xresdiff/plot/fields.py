@@ -16,6 +16,7 @@ from xresdiff.plot.paper import (
     is_rain,
     scale_for,
     shown,
+    time_of,
     units_of,
 )
 from xresdiff.verify import scores
@@ -134,10 +135,10 @@ def stamps(
     member = find_member_dim(ens, member_dim)
     if member is None:
         raise InputError(f"stamps need members, there are {ens.dims}; for one field: plot.map(...)")
-    time = ens.coords["time"].values[()] if "time" in ens.coords else None
+    time = ens.coords[time_of(ens)].values[()] if time_of(ens) in ens.coords else None
     upper = {
         title: in_units_of(ens, at_time(shown(data, variable or ens.name), time))
-        for title, data in (("input", coarse), ("truth", obs))
+        for title, data in (("input", _of_input(coarse, ens)), ("truth", obs))
         if data is not None
     }
     upper["mean"] = ens.mean([member], keep_attrs=True)
@@ -148,6 +149,17 @@ def stamps(
     lower = {f"member {n}": ens.isel({member: i}) for i, n in enumerate(names[:members])}
     when = "" if time is None else f", {time!s:.16}".replace("T", " ")
     return _sheet(dask.compute(upper, lower), f"{label(ens)}{when}", figsize)
+
+
+def _of_input(coarse: Data | None, ens: xr.DataArray) -> Data | None:
+    """Return the input of a variable; refuse a Dataset that has none of its name."""
+    if isinstance(coarse, xr.Dataset) and len(coarse) > 1 and ens.name not in coarse:
+        names = list(coarse.data_vars)
+        raise InputError(
+            f"coarse has no {ens.name!r}; it has {names}. Give the one that is shown: "
+            f"coarse=ds[{names[0]!r}], or leave coarse out"
+        )
+    return coarse
 
 
 def _sheet(

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, UnitsError
-from xresdiff.grids.coords import KM_PER_UNIT, find_horizontal
+from xresdiff.grids.coords import KM_PER_UNIT, find_coordinate, find_horizontal
 from xresdiff.grids.units import convert
 from xresdiff.verify.pairs import Data
 
@@ -123,6 +123,12 @@ def _is_called(field: xr.DataArray, words: Sequence[str]) -> bool:
     return any(word in names for word in words)
 
 
+def time_of(field: xr.DataArray) -> Hashable:
+    """Name the coordinate of time, "time" if there is none."""
+    name = find_coordinate(field, "time")
+    return "time" if name is None else name
+
+
 def at_time(field: xr.DataArray, time: Any = None) -> xr.DataArray:
     """Choose the field of a time, the first by default, of a variable that may have no times.
 
@@ -131,14 +137,15 @@ def at_time(field: xr.DataArray, time: Any = None) -> xr.DataArray:
     InputError
         If the time is not there.
     """
-    if "time" not in field.dims:
+    name = time_of(field)
+    if name not in field.dims:
         return field
     if time is None:
-        return field.isel(time=0)
+        return field.isel({name: 0})
     try:
-        return field.sel(time=time)
+        return field.sel({name: time})
     except KeyError:
-        first, last = field.time.values[[0, -1]]
+        first, last = field[name].values[[0, -1]]
         raise InputError(
             f"no time {time}; there are {first} to {last}: time={first!s:.19}"
         ) from None

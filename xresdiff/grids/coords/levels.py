@@ -316,7 +316,7 @@ def _complaints(ds: xr.Dataset, quantity: list[LevelChannel]) -> list[str]:
         if channel.level_Pa is None:
             texts += _unwanted_levels(ds, channel)
         else:
-            missing.append(channel.level_Pa)
+            missing += [channel.level_Pa] if channel.level_Pa not in missing else []
     lack = [_lack(ds, quantity[0], missing)] if missing else []
     return lack + texts[:1] + list(dict.fromkeys(passed_over))
 

@@ -1,6 +1,5 @@
 """The container of a checkpoint: three members in a tar or a zip, read with suspicion."""
 
-import contextlib
 import io
 import json
 import os
@@ -11,19 +10,23 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from xresdiff.errors import ModelError, StoreError, raise_problems
 
-__all__ = ["Contents", "read_archive", "write_archive"]
+__all__ = ["Contents", "fills", "read_archive", "write_archive"]
 
 MEMBERS = ("model.pt", "args.json", "metadata.json")
 JSON_LIMIT = 1 << 20  # bytes; true ones have a few hundred
 JSON_DEPTH = 16  # objects and lists within each other; true ones have four
+DIGITS = 18  # of a whole number
 INFLATION = 4  # how many times its own size a zip may hold; weights hardly deflate
+PADDING = 1 << 20  # bytes of zeros behind a tar; its writers round up to 10 240
+EXTENDED_LIMIT = 1 << 16  # bytes of a tar's extended header; true ones have 30
+EXTENDED = ("mtime", "atime", "ctime", "uid", "gid", "uname", "gname")
 
 _DAMAGE = (
     tarfile.TarError,
@@ -74,7 +77,8 @@ def read_archive(path: Path) -> Contents:
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
     try:
-        with _opened(path) as archive:
+        with path.open("rb") as file:
+            archive = _opened(file)
             members = archive.members()
             _check(members, path)
             data = {name: archive.read(name) for name in MEMBERS}
@@ -111,37 +115,78 @@ def _check(members: list[_Member], path: Path) -> None:
 
 
 class _Tar:
-    """An uncompressed tar, as PhysicsNeMo wrote up to release 1.3."""
+    """An uncompressed tar, as PhysicsNeMo wrote up to release 1.3, read header by header."""
 
-    def __init__(self, tar: tarfile.TarFile, size: int) -> None:
-        self.tar, self.size = tar, size
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.size = file, os.fstat(file.fileno()).st_size
+        self.places: dict[str, tuple[int, int]] = {}
 
     def members(self) -> list[_Member]:
-        found = []
-        for info in self.tar:
-            found.append(_Member(info.name, info.size, self._problem(info)))
-            if len(found) > len(MEMBERS):
-                break  # enough to refuse it
+        found: list[_Member] = []
+        while (info := self._header()) is not None:
+            start = self.file.tell()
+            found.append(_Member(info.name, info.size, self._problem(info, start)))
+            if found[-1].problem or len(found) > len(MEMBERS):
+                return found  # enough to refuse it
+            self.places[info.name] = start, info.size
+            self.file.seek(start + _blocks(info.size))
+        rest = self.file.read(PADDING + 1)
+        if len(rest) > PADDING or rest.strip(b"\0"):
+            raise tarfile.ReadError("something stands behind its end")
         return found
 
-    def _problem(self, info: tarfile.TarInfo) -> str:
-        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.sparse is not None:
+    def _header(self) -> tarfile.TarInfo | None:
+        """Return the next header, or None at the end; tell what an extended one in front says."""
+        try:
+            info = self._block()
+            if info.type == tarfile.XHDTYPE:
+                self._check_extended(info.size)
+                info = self._block()
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            return None
+        return info
+
+    def _block(self) -> tarfile.TarInfo:
+        block = self.file.read(tarfile.BLOCKSIZE)
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+
+    def _check_extended(self, size: int) -> None:
+        """Refuse an extended header that says more than times and owners."""
+        if not 0 <= size <= EXTENDED_LIMIT:
+            raise tarfile.ReadError(f"an extended header has {size} bytes")
+        text = self.file.read(_blocks(size))[:size]
+        while text:  # records "18 mtime=1234.567\n", each of which begins with its length
+            digits = text.partition(b" ")[0]
+            record, text = text[: int(digits)], text[int(digits) :]
+            key = record[len(digits) + 1 :].partition(b"=")[0].decode()
+            if len(record) != int(digits) or key not in EXTENDED:
+                raise tarfile.ReadError(f"an extended header tells {key!r}")
+
+    def _problem(self, info: tarfile.TarInfo, start: int) -> str:
+        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             return "is no plain file"
-        if info.size < 0 or info.offset_data + info.size > self.size:
+        if info.size < 0 or start + info.size > self.size:
             return f"declares {info.size} bytes, more than the file has"
         return ""
 
     def read(self, name: str) -> bytes:
-        member = self.tar.extractfile(self.tar.getmember(name))
-        assert member is not None  # it is a plain file
-        return _whole(member, self.tar.getmember(name).size)
+        start, size = self.places[name]
+        self.file.seek(start)
+        return self.file.read(size)
+
+
+def _blocks(size: int) -> int:
+    """Return the bytes that a member of a tar takes, with its padding."""
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 class _Zip:
     """A zip, as PhysicsNeMo has written since release 2.0."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        self.archive, self.size = archive, size
+    def __init__(self, file: IO[bytes]) -> None:
+        self.archive, self.size = zipfile.ZipFile(file), os.fstat(file.fileno()).st_size
+        if not fills(self.archive, file):
+            raise zipfile.BadZipFile("something stands before or behind it")
 
     def members(self) -> list[_Member]:
         infos = self.archive.infolist()[: len(MEMBERS) + 1]
@@ -175,23 +220,30 @@ def _whole(file: IO[bytes], size: int) -> bytes:
     return data
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[_Tar | _Zip]:
-    """Open a tar, else a zip: what torch saved in a tar is itself a zip."""
-    size = path.stat().st_size
-    with contextlib.ExitStack() as stack:
-        try:
-            tar = stack.enter_context(tarfile.open(path, "r:"))
-        except tarfile.TarError:
-            yield _Zip(stack.enter_context(zipfile.ZipFile(path)), size)
-        else:
-            yield _Tar(tar, size)
+def fills(archive: zipfile.ZipFile, file: IO[bytes]) -> bool:
+    """Tell whether a zip begins and ends with its file, so that all see the same members."""
+    file.seek(-22, os.SEEK_END)
+    end = file.read()
+    first = min((info.header_offset for info in archive.infolist()), default=0)
+    return first == 0 and end[:4] == b"PK\5\6" and end[-2:] == b"\0\0"
+
+
+def _opened(file: IO[bytes]) -> _Tar | _Zip:
+    """Open a zip or a tar, told apart by how they begin: a tar may hold a zip."""
+    start = file.read(4)
+    file.seek(0)
+    return _Zip(file) if start == b"PK\3\4" else _Tar(file)
 
 
 def _parse(text: bytes, what: str) -> dict[str, Any]:
     """Return a JSON object; infinity is a number here, since the files have it."""
     try:
-        data = json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        data = json.loads(
+            text.decode(),
+            object_pairs_hook=_once,
+            parse_constant=_constant,
+            parse_int=_integer,
+        )
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{what} is not valid JSON: {error}") from error
     if not isinstance(data, dict):
@@ -212,6 +264,12 @@ def _constant(name: str) -> float:
     if name == "NaN":
         raise ValueError("NaN is not a number")
     return float(name)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def _shallow(value: Any, depth: int) -> bool:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
-from xresdiff.errors import ModelError, warn
+from xresdiff.errors import ModelError, raise_problems, warn
 from xresdiff.models.physicsnemo.fields import Fields
 from xresdiff.models.physicsnemo.networks import NETWORKS, Release, describe_network
 
@@ -13,11 +14,18 @@ __all__ = ["Description", "SigmaData", "describe"]
 
 SigmaData = float | tuple[float, ...]
 
-NEWEST: Release = (2, 2)  # the last release whose numerics are known
+# The first and the last release whose numerics are known.
+OLDEST: Release = (0, 5)
+NEWEST: Release = (2, 2)
 FILE_VERSIONS = ("0.1.0", "0.2.0")
 MEAN = ("UNet", "CorrDiffRegressionUNet", "StormCastUNet")
 RESIDUAL = ("EDMPrecondSR", "EDMPrecondSRV2", "EDMPrecondSuperResolution", "EDMPrecond")
 NESTED = "__physicsnemo.Module__"
+KEYS = ("__name__", "__module__", "__args__")
+METADATA = ("physicsnemo_version", "modulus_version", "mdlus_file_version", "git_hash")
+VERSION = r"(\d{1,4})\.(\d{1,4})(\.\d{1,4})*((a|b|rc)\d+)?(\.(post|dev)\d+)*(\+[\w.]+)?"
+SHOWN = 8  # names in one message
+BUFFERS_UNTIL: Release = (2, 0)  # from here on no device_buffer is stored
 HALVED_SINCE: Release = (1, 2)  # from here on use_fp16 rounds the weights, on every device
 
 
@@ -45,6 +53,10 @@ class Description:
         Whether the peer rounds the weights to 16 bits.
     labels : bool
         Whether the network has class labels; they are zeros.
+    augmented : bool
+        Whether the network has weights for labels of augmentation, which are never given.
+    unread : tuple of str
+        Names of weights that say nothing that the arguments do not.
     moved : tuple of int
         Where each output is found in the weights, if the peer moves its outputs.
     """
@@ -61,6 +73,8 @@ class Description:
     prefix: str
     half: bool
     labels: bool
+    augmented: bool
+    unread: tuple[str, ...]
     moved: tuple[int, ...]
 
 
@@ -74,8 +88,26 @@ def describe(arguments: Mapping[str, Any], metadata: Mapping[str, Any]) -> Descr
     """
     text, release = _release(metadata)
     name, given = _module(arguments)
+    used: list[str] = []
     if name == "EDMPreconditioner":
-        return _describe_wrapped(arguments, given, text, release)
+        description = _describe_wrapped(arguments, given, text, release, used)
+    else:
+        description = _describe_one(name, given, text, release)
+    versions = [f"{each}.mdlus_file_version" for each in used]
+    problems = [
+        f"its args.json holds {each!r}, which nothing asks for"
+        for each in set(arguments) - {*KEYS, *used}
+    ]
+    problems += [
+        f"its metadata tells {each!r}, which is not known"
+        for each in set(metadata) - {*METADATA, *versions}
+    ]
+    raise_problems(sorted(problems)[:SHOWN], what="trust the checkpoint", error=ModelError)
+    return description
+
+
+def _describe_one(name: str, given: dict[str, Any], text: str, release: Release) -> Description:
+    """Describe a class that holds no other module as an argument."""
     known = (*MEAN, *RESIDUAL, *NETWORKS)
     if name not in known:
         raise ModelError(
@@ -99,15 +131,18 @@ def _nested_keywords(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _release(metadata: Mapping[str, Any]) -> tuple[str, Release]:
-    text = metadata.get("physicsnemo_version", metadata.get("modulus_version"))
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", text) if isinstance(text, str) else None
-    if not found:
+    told = [metadata[key] for key in ("physicsnemo_version", "modulus_version") if key in metadata]
+    text = told[0] if len(told) == 1 else None
+    found = re.fullmatch(VERSION, text) if isinstance(text, str) else None
+    if not found or not isinstance(text, str):
         raise ModelError("its metadata does not tell the release of PhysicsNeMo that wrote it")
     versions = [value for key, value in metadata.items() if key.endswith("mdlus_file_version")]
     unknown = [value for value in versions if value not in FILE_VERSIONS]
     if unknown:
         raise ModelError(f"its file version {unknown[0]!r} is none of {', '.join(FILE_VERSIONS)}")
     release = int(found[1]), int(found[2])
+    if release < OLDEST:
+        raise ModelError(f"it is of release {text}; the first that is known is 0.5")
     if release > NEWEST:
         warn(
             f"the checkpoint is of PhysicsNeMo {text}; numerics are known up to "
@@ -137,7 +172,7 @@ def _describe_wrapper(fields: Fields, name: str, text: str, release: Release) ->
     into = fields.optional_count("img_in_channels", before)
     out = fields.optional_count("img_out_channels", before)
     sigma = _sigma_data(fields)
-    low, high = fields.number("sigma_min", 0.0), fields.number("sigma_max", float("inf"))
+    low, high = _sigma_range(fields)
     half = fields.flag("use_fp16", False)
     kind = fields.word("model_type", _default_network(name, release), NETWORKS)
     scaled = _scales_condition(fields, name, release)
@@ -153,10 +188,28 @@ def _describe_wrapper(fields: Fields, name: str, text: str, release: Release) ->
         sigma_min=low,
         sigma_max=high,
         release=text,
+        unread=_device_buffers(release, 2) + (("sigma_data",) if name == "EDMPrecond" else ()),
         prefix="model.",
         half=half and release >= HALVED_SINCE and name not in ("StormCastUNet", "EDMPrecond"),
         **network,
     )
+
+
+def _device_buffers(release: Release, depth: int) -> tuple[str, ...]:
+    """Return the empty weights by which modules within each other told where they are."""
+    if release >= BUFFERS_UNTIL:
+        return ()
+    return tuple("model." * level + "device_buffer" for level in range(depth))
+
+
+def _sigma_range(fields: Fields) -> tuple[float, float]:
+    """Return the noise levels between which a network is meant to be used."""
+    low, high = fields.number("sigma_min", 0.0), fields.number("sigma_max", float("inf"))
+    if not (low <= high and high > 0 and isfinite(low)):
+        fields.problems.append(
+            f"its arguments sigma_min and sigma_max are {low} and {high}, no range of noise levels"
+        )
+    return low, high
 
 
 def _sigma_data(fields: Fields) -> float:
@@ -202,6 +255,7 @@ def _describe_bare(fields: Fields, name: str, text: str, release: Release) -> De
         sigma_min=0.0,
         sigma_max=float("inf"),
         release=text,
+        unread=_device_buffers(release, 1),
         prefix="",
         half=False,
         **network,
@@ -209,12 +263,19 @@ def _describe_bare(fields: Fields, name: str, text: str, release: Release) -> De
 
 
 def _describe_wrapped(
-    arguments: Mapping[str, Any], given: dict[str, Any], text: str, release: Release
+    arguments: Mapping[str, Any],
+    given: dict[str, Any],
+    text: str,
+    release: Release,
+    used: list[str],
 ) -> Description:
-    """Describe a network within modules within modules: the classes of the newer recipes."""
+    """Describe a network within modules within modules: the classes of the newer recipes.
+
+    The names of the modules are added to `used`.
+    """
     fields = Fields(given, "EDMPreconditioner")
     sigma = _sigmas_data(fields)
-    name, inner = _nested(arguments, fields.take("model"))
+    name, inner = _nested(arguments, fields.take("model"), used)
     fields.finish()
     if name != "ConcatConditionWrapper":
         raise ModelError(
@@ -223,7 +284,7 @@ def _describe_wrapped(
     wrapper = Fields(inner, name)
     for key in ("image_cond_key", "vector_cond_key"):
         wrapper.take(key)  # names in a dictionary of conditions
-    name, inner = _nested(arguments, wrapper.take("model"))
+    name, inner = _nested(arguments, wrapper.take("model"), used)
     wrapper.finish()
     if name not in NETWORKS:
         raise ModelError(f"its class {name} is not known; the known are {', '.join(NETWORKS)}")
@@ -241,13 +302,18 @@ def _describe_wrapped(
         sigma_min=0.0,
         sigma_max=float("inf"),
         release=text,
+        unread=(*_device_buffers(release, 3), "sigma_data"),
         prefix="model.model.",
         half=False,
         **found,
     )
 
 
-def _nested(arguments: Mapping[str, Any], name: Any) -> tuple[str, dict[str, Any]]:
+def _nested(arguments: Mapping[str, Any], name: Any, used: list[str]) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str) or not name.startswith(NESTED) or name not in arguments:
         raise ModelError(f"its args.json does not hold the module {name!r}")
-    return _module(arguments[name])
+    used.append(name)
+    found = _module(arguments[name])
+    if set(arguments[name]) != set(KEYS):
+        raise ModelError(f"its args.json tells more of {name!r} than a class and its arguments")
+    return found

@@ -31,12 +31,14 @@ class Fields:
         """Return an argument as it is, and strike it off."""
         return self.given.pop(name, default)
 
-    def count(self, name: str, default: int | None = None, *, most: int = MOST) -> int:
-        """Return a whole number that is not negative; 0 where it is wrong."""
+    def count(
+        self, name: str, default: int | None = None, *, least: int = 0, most: int = MOST
+    ) -> int:
+        """Return a whole number; the least where it is wrong."""
         value = self.given.pop(name, default)
-        if type(value) is int and 0 <= value <= most:
+        if type(value) is int and least <= value <= most:
             return value
-        return self._wrong(name, value, f"a whole number up to {most}", 0)
+        return self._wrong(name, value, f"a whole number from {least} to {most}", least)
 
     def optional_count(self, name: str, default: int) -> int:
         """Return a whole number, or the default where it is missing or null."""
@@ -59,13 +61,22 @@ class Fields:
             return float(value)
         return self._wrong(name, value, "a number that is not negative", default)
 
-    def numbers(self, name: str, default: Iterable[float]) -> tuple[float, ...]:
+    def share(self, name: str, default: float) -> float:
+        """Return a number from 0 to below 1; the default where it is wrong."""
+        value = self.given.pop(name, default)
+        if type(value) in (int, float) and 0 <= value < 1:
+            return float(value)
+        return self._wrong(name, value, "a number from 0 to below 1", default)
+
+    def numbers(
+        self, name: str, default: Iterable[float], *, most: int = MOST
+    ) -> tuple[float, ...]:
         """Return a list of finite numbers; the default where it is wrong."""
         value = self.given.pop(name, default)
-        listed = isinstance(value, list | tuple) and 0 < len(value) <= MOST
+        listed = isinstance(value, list | tuple) and 0 < len(value) <= most
         if listed and all(type(each) in (int, float) and math.isfinite(each) for each in value):
             return tuple(value)
-        return self._wrong(name, value, "a list of numbers", tuple(default))
+        return self._wrong(name, value, f"a list of 1 to {most} numbers", tuple(default))
 
     def flag(self, name: str, default: bool) -> bool:
         """Return true or false; the default where it is wrong."""

@@ -1,5 +1,6 @@
 """What the arguments of PhysicsNeMo's networks mean in fields of ours."""
 
+from math import inf
 from typing import Any
 
 from xresdiff.models.physicsnemo.fields import Fields
@@ -17,17 +18,8 @@ POSITIONS = {
     "linear": "linear",
     "test": "test",
 }
-# Arguments that change nothing in float32: memory, profiling, and the training of the network.
-WITHOUT_EFFECT = (
-    "amp_mode",
-    "augment_dim",  # of labels that are never given
-    "checkpoint_level",
-    "label_dropout",
-    "profile_mode",
-    "use_apex_gn",
-)
-LEVELS, BLOCKS = 12, 64  # more than any network has
-PIXELS, NUMBERS = 1 << 26, 1 << 28  # of a grid, and of all its fixed maps
+LEVELS, BLOCKS, TAPS = 12, 64, 16  # more than any network has
+PIXELS, NUMBERS = 1 << 26, 1 << 27  # of a grid, and of all its maps: 512 MiB
 
 
 def describe_network(
@@ -51,11 +43,10 @@ def describe_network(
     Returns
     -------
     dict
-        The fields `config`, `shape`, `labels` and `moved` of a description.
+        The fields `config`, `shape`, `labels`, `augmented` and `moved` of a description.
     """
     shape = _shape(fields)
-    for name in WITHOUT_EFFECT:
-        fields.take(name)
+    augmented = _without_effect(fields)
     moved: tuple[int, ...] = ()
     if kind == "DhariwalUNet":
         config = _adm(fields)
@@ -81,7 +72,25 @@ def describe_network(
         "whole_groups": release <= (1, 1),
         "shape": shape,
     }
-    return {"config": config, "shape": shape, "labels": bool(labels), "moved": moved}
+    return {
+        "config": config,
+        "shape": shape,
+        "labels": bool(labels),
+        "augmented": augmented,
+        "moved": moved,
+    }
+
+
+def _without_effect(fields: Fields) -> bool:
+    """Strike off what changes nothing in float32; tell whether labels of augmentation are known.
+
+    These are memory, profiling, and the training of the network.
+    """
+    for name in ("amp_mode", "profile_mode", "use_apex_gn"):
+        fields.flag(name, False)
+    fields.count("checkpoint_level", 0)
+    fields.number("label_dropout", 0.0)
+    return fields.count("augment_dim", 0) > 0
 
 
 def _attention_over(kind: str, release: Release) -> str:
@@ -111,7 +120,7 @@ def _common(fields: Fields, *, width: int, mult: tuple[int, ...], blocks: int) -
         "model_channels": fields.count("model_channels", width),
         "channel_mult": mults,
         "channel_mult_emb": fields.count("channel_mult_emb", 4),
-        "num_blocks": fields.count("num_blocks", blocks, most=BLOCKS),
+        "num_blocks": fields.count("num_blocks", blocks, least=1, most=BLOCKS),
     }
 
 
@@ -119,7 +128,7 @@ def _adm(fields: Fields) -> dict[str, Any]:
     return _common(fields, width=192, mult=(1, 2, 3, 4), blocks=3) | {
         "style": "adm",
         "attn_resolutions": fields.counts("attn_resolutions", (32, 16, 8)),
-        "dropout": fields.number("dropout", 0.1),
+        "dropout": fields.share("dropout", 0.1),
     }
 
 
@@ -132,12 +141,12 @@ def _song(
         fields, width=128, mult=(1, 2, 2, 2, 2) if wide else (1, 2, 2, 2), blocks=4
     ) | {
         "attn_resolutions": fields.counts("attn_resolutions", (28,) if wide else (16,)),
-        "dropout": fields.number("dropout", 0.13 if wide else 0.1),
+        "dropout": fields.share("dropout", 0.13 if wide else 0.1),
         "embedding": fields.word("embedding_type", "positional", ("positional", "fourier", "zero")),
         "channel_mult_noise": fields.count("channel_mult_noise", 1),
         "encoder": fields.word("encoder_type", "standard", ("standard", "skip", "residual")),
         "decoder": fields.word("decoder_type", "standard", ("standard", "skip")),
-        "resample_filter": fields.numbers("resample_filter", (1, 1)),
+        "resample_filter": _filter(fields),
         "additive_position": fields.flag("additive_pos_embed", False),
         "bottleneck_attention": fields.flag("bottleneck_attention", True),
     }
@@ -149,6 +158,16 @@ def _song(
     config |= _positions(fields, shape)
     lead_times, moved = _lead_times(fields, kind, release, out)
     return config | lead_times, moved
+
+
+def _filter(fields: Fields) -> tuple[float, ...]:
+    """Return the filter of up- and downsampling, which is divided by its sum."""
+    taps = fields.numbers("resample_filter", (1, 1), most=TAPS)
+    total = float(sum(taps))
+    if 0 < total * total < inf:
+        return taps
+    fields.problems.append(f"its argument resample_filter is {taps}, which has the sum {total}")
+    return (1, 1)
 
 
 def _positions(fields: Fields, shape: tuple[int, int]) -> dict[str, Any]:
@@ -187,5 +206,5 @@ def _lead_times(
     if release > (1, 1):
         return config | {"softmax_channels": picked}, ()
     # up to release 1.1 the probabilities were moved behind the other outputs
-    rest = tuple(i for i in range(out) if i not in picked)
+    rest = tuple(sorted(set(range(out)) - set(picked)))
     return config | {"softmax_channels": tuple(range(len(rest), out))}, (*rest, *picked)

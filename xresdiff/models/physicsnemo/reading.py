@@ -1,6 +1,8 @@
 """Checkpoints read: as numbers for a model card, as a network to call."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,6 +63,22 @@ class Checkpoint:
     parameters: int
     release: str
 
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return (
+            f"Checkpoint({self.stage} network of PhysicsNeMo {self.release}, "
+            f"{self.condition_channels} -> {self.config['out_channels']} channels of "
+            f"{height} x {width} pixels, {self.parameters} parameters)"
+        )
+
+
+@contextlib.contextmanager
+def _within_memory(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise ModelError(f"cannot read {path}: too little memory is free for it") from error
+
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint of any release from 0.5 to 2.2.
@@ -81,6 +99,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         are not known.
     """
     path = Path(path)
+    with _within_memory(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Checkpoint:
     contents = read_archive(path)
     try:
         description = describe(contents.arguments, contents.metadata)
@@ -93,7 +116,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if given < 0:
         raise ModelError(f"cannot read {path}: it has {given} channels for its condition")
     return Checkpoint(
-        config=asdict(net.config),
+        config=asdict(net.config) | {"positions": description.config.get("positions", "none")},
         weights={name: value.numpy() for name, value in tensors.items()},
         stage=description.stage,
         latent=description.latent,
@@ -132,7 +155,7 @@ def read_mdlus(path: str | os.PathLike[str]) -> "StageNet":
     from xresdiff.nets.unet import UNet, UNetConfig
 
     checkpoint = read_checkpoint(path)
-    with torch.device("meta"):
+    with torch.device("meta"), _within_memory(Path(path)):
         net = UNet(UNetConfig(**checkpoint.config))
     weights = {name: torch.from_numpy(value) for name, value in checkpoint.weights.items()}
     net.load_state_dict(weights, assign=True)

@@ -2,6 +2,7 @@
 
 import io
 import pickletools
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ from math import pi
 from typing import TYPE_CHECKING, Any
 
 from xresdiff.errors import ModelError, raise_problems
+from xresdiff.models.physicsnemo.archive import fills
 from xresdiff.models.physicsnemo.arguments import Description
 from xresdiff.models.physicsnemo.naming import their_name
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from xresdiff.nets.unet import UNet
 
-__all__ = ["fit", "load"]
+__all__ = ["empty_net", "fit", "frequencies", "load"]
 
 State = dict[str, "Tensor"]
 
@@ -28,6 +30,12 @@ GLOBALS = {
     "torch._utils _rebuild_parameter",
     *(f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16")),
 }
+# All that torch writes beside it, in one folder of any name.
+MEMBER = (
+    r"(?!\.\.?/)[^/\\\0]+/"
+    r"(data\.pkl|data/\d+|byteorder|version|\.format_version|\.storage_alignment"
+    r"|\.data/serialization_id)"
+)
 OTHER_WAYS = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
 SHOWN = 8  # names in one message
 
@@ -57,14 +65,18 @@ def load(data: bytes) -> State:
         total = sum(value.numel() * value.element_size() for value in state.values())
         if total > len(data):
             problems.append(f"they have {total} bytes in a file of {len(data)}")
-    if not problems:
-        problems = [
-            f"{name!r} is not finite"
-            for name, value in state.items()
-            if not bool(value.isfinite().all())
-        ]
     raise_problems(_some(problems), what="trust the weights of the checkpoint", error=ModelError)
+    _check_finite(state)
     return dict(state)
+
+
+def _check_finite(state: Mapping[str, "Tensor"]) -> None:
+    problems = [
+        f"{name!r} is not finite"
+        for name, value in state.items()
+        if not bool(value.isfinite().all())
+    ]
+    raise_problems(_some(problems), what="trust the weights of the checkpoint", error=ModelError)
 
 
 def _oddity(value: Any) -> str:
@@ -82,15 +94,17 @@ def _oddity(value: Any) -> str:
 
 def _checked_zip(data: bytes) -> bytes:
     """Return the pickle in what torch saved: a zip without compression, and with nothing behind."""
+    file = io.BytesIO(data)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
             total = sum(member.file_size for member in members)
+            known = all(re.fullmatch(MEMBER, member.orig_filename) for member in members)
             pickles = [m for m in members if m.filename.endswith("/data.pkl")]
             folders = {member.filename.partition("/")[0] for member in members}
-            whole = data[-22:-18] == b"PK\5\6"  # or torch may see another list of members
-            if not stored or total > len(data) or not whole or len(folders) > 1:
+            whole = fills(archive, file)  # or torch may see another list of members
+            if not (stored and known and whole and total <= len(data) and len(folders) == 1):
                 raise ModelError("its weights are packed as torch does not pack them")
             if len(pickles) != 1 or len({m.filename for m in members}) < len(members):
                 raise ModelError("its weights are not one pickle and its tensors")
@@ -122,20 +136,17 @@ def fit(state: State, description: Description) -> tuple[State, Description]:
     ModelError
         If weights are missing, unknown or of another shape than the arguments say.
     """
-    state = _plain_names(state, description.prefix)
+    state = _plain_names(_without_unread(state, description), description.prefix)
     if description.half:
         state = {name: value.half() for name, value in state.items()}
     state = _labels_folded(state, description)
     state, description = _embedding(state, description)
-    state, description = _positions(state, description)
-    if description.moved:
-        for name in list(state):
-            if "_aux_conv." in name:
-                state[name] = state[name][list(description.moved)]
-    for name in ("spatial_emb", "scalar"):
-        if name in state and state[name].ndim == 4 and len(state[name]) == 1:
-            state[name] = state[name][0] if name == "spatial_emb" else state[name].flatten()
+    if "pos_embd" in state and _computed(description):
+        description = _stored(description)
+    state = _ordered(state, description)
     wanted = empty_net(description).state_dict()
+    if _computed(description):
+        del wanted["places.maps"]
     height, adm = description.shape[0], description.config.get("style") == "adm"
     names = {their_name(name, height=height, adm=adm): name for name in wanted}
     if len(names) < len(wanted):
@@ -143,11 +154,15 @@ def fit(state: State, description: Description) -> tuple[State, Description]:
     _check(state, {theirs: wanted[ours] for theirs, ours in names.items()})
     _check_filters(state, description.config.get("resample_filter", (1, 1)))
     fitted = {ours: state[name].detach().float().contiguous() for name, ours in names.items()}
+    _check_finite(fitted)  # once more: 64 bits hold what 32 do not
+    if description.half and _computed(description):
+        fitted["places.maps"] = _halved_maps(description)
+        description = _stored(description)
     return fitted, description
 
 
 def empty_net(description: Description) -> "UNet":
-    """Return the network without the memory for its weights.
+    """Return the network without the memory for its weights, nor for maps of its grid.
 
     Raises
     ------
@@ -158,11 +173,86 @@ def empty_net(description: Description) -> "UNet":
 
     from xresdiff.nets.unet import UNet, UNetConfig
 
+    config = (_stored(description) if _computed(description) else description).config
     try:
         with torch.device("meta"):
-            return UNet(UNetConfig(**description.config))
+            return UNet(UNetConfig(**config))
     except (RuntimeError, ValueError, ArithmeticError) as error:
         raise ModelError(f"its arguments make no network: {error}") from error
+
+
+def frequencies(width: int, *, adm: bool) -> "Tensor":
+    """Return the frequencies of the noise embedding, which newer releases store."""
+    import torch
+
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32)
+    return (1 / 10_000) ** (steps / (half if adm else half - 1))
+
+
+def _ordered(state: State, description: Description) -> State:
+    """Return outputs in the order in which the peer gives them, and maps without a batch."""
+    if description.moved:
+        for name in list(state):
+            if "_aux_conv." in name and state[name].shape[:1] == (len(description.moved),):
+                state[name] = state[name][list(description.moved)]
+    for name in ("spatial_emb", "scalar"):
+        if name in state and state[name].ndim == 4 and len(state[name]) == 1:
+            state[name] = state[name][0] if name == "spatial_emb" else state[name].flatten()
+    return state
+
+
+def _computed(description: Description) -> bool:
+    """Tell whether the maps of the grid are computed rather than weights."""
+    return description.config.get("positions", "none") not in ("none", "learned", "stored")
+
+
+def _stored(description: Description) -> Description:
+    return replace(description, config=description.config | {"positions": "stored"})
+
+
+def _halved_maps(description: Description) -> "Tensor":
+    """Return the maps of the grid as 16 bits hold them."""
+    import torch
+
+    from xresdiff.nets.positions import position_maps
+
+    config = description.config
+    maps = position_maps(config["positions"], config["position_channels"], description.shape)
+    return torch.from_numpy(maps).half().float()
+
+
+def _without_unread(state: State, description: Description) -> State:
+    """Leave out what says nothing that the arguments do not, unless it contradicts them."""
+    import torch
+
+    state = dict(state)
+    if description.augmented:
+        state.pop(f"{description.prefix}map_augment.weight", None)
+    problems = []
+    if description.config.get("embedding") == "zero":
+        name = f"{description.prefix}zero_emb"
+        if bool(state.pop(name, torch.empty(0)).any()):
+            problems.append(f"{name} is not zero")
+    for name in description.unread:
+        if name not in state:
+            continue
+        value = state.pop(name)
+        if name != "sigma_data" and value.numel():
+            problems.append(f"{name} is not empty")
+        if name == "sigma_data" and not _same(value, description):
+            problems.append(f"sigma_data is not {description.sigma_data}, as the arguments say")
+    raise_problems(problems, what="fit the weights to the arguments", error=ModelError)
+    return state
+
+
+def _same(value: "Tensor", description: Description) -> bool:
+    """Tell whether the deviation among the weights is that of the arguments."""
+    import torch
+
+    told = torch.tensor(description.sigma_data, dtype=torch.float32)
+    fits = value.numel() in (1, description.config["out_channels"])
+    return fits and bool((value.float().flatten() == told).all())
 
 
 def _plain_names(state: State, prefix: str) -> State:
@@ -170,15 +260,10 @@ def _plain_names(state: State, prefix: str) -> State:
     plain: State = {}
     unknown = []
     for name, value in state.items():
-        if name.endswith("device_buffer") or (prefix and name == "sigma_data"):
-            continue
         if not name.startswith(prefix):
             unknown.append(name)
             continue
-        inner = name.removeprefix(prefix)
-        if inner == "zero_emb" or inner.startswith("map_augment."):
-            continue
-        parts = inner.split(".")
+        parts = name.removeprefix(prefix).split(".")
         if parts[0] in ("enc", "dec") and len(parts) == 4:  # of a block: enc.16x16_in0.qkv.weight
             old = {"norm2": "attn.norm", "qkv": "attn.qkv", "proj": "attn.proj"}
             parts[2] = old.get(parts[2], parts[2])
@@ -198,8 +283,8 @@ def _labels_folded(state: State, description: Description) -> State:
     constant = state.pop("map_label.bias", None)
     weight, bias = state.get("map_layer0.weight"), state.get("map_layer0.bias")
     if constant is not None and weight is not None and bias is not None:
-        if constant.shape != weight.shape[1:]:
-            raise ModelError("its weight map_label.bias does not fit map_layer0.weight")
+        if (*bias.shape, *constant.shape) != tuple(weight.shape) or constant.ndim != 1:
+            raise ModelError("its weight map_label.bias does not fit map_layer0")
         state["map_layer0.bias"] = (bias.double() + weight.double() @ constant.double()).float()
     return state
 
@@ -208,31 +293,19 @@ def _embedding(state: State, description: Description) -> tuple[State, Descripti
     """Leave out frequencies that are computed, unless 16 bits have made others of them."""
     import torch
 
-    if description.config.get("embedding") == "fourier":
+    config = description.config
+    if config.get("embedding") in ("fourier", "zero") or "map_noise.freqs" not in state:
         return state, description
-    freqs = state.pop("map_noise.freqs", None)
-    if freqs is None or not description.half or description.config.get("embedding") == "zero":
+    freqs = state["map_noise.freqs"]
+    width = config["model_channels"] * config.get("channel_mult_noise", 1)
+    wanted = frequencies(width, adm=config.get("style") == "adm")
+    if freqs.shape != wanted.shape or not torch.allclose(freqs.float(), wanted, rtol=2e-3, atol=0):
+        return state, description  # of another network, as will be told
+    del state["map_noise.freqs"]
+    if not description.half:
         return state, description
     state["map_noise.freqs"] = (freqs.double() / (2 * pi)).to(torch.float32)
     return state, replace(description, config=description.config | {"embedding": "fourier"})
-
-
-def _positions(state: State, description: Description) -> tuple[State, Description]:
-    """Take the maps in the file, where there are any, rather than compute them."""
-    import torch
-
-    from xresdiff.nets.positions import position_maps
-
-    config = description.config
-    kind = config.get("positions", "none")
-    if kind in ("none", "learned"):
-        return state, description
-    if "pos_embd" not in state:
-        if not description.half:
-            return state, description
-        maps = position_maps(kind, config["position_channels"], description.shape)
-        state["pos_embd"] = torch.from_numpy(maps).half()
-    return state, replace(description, config=config | {"positions": "stored"})
 
 
 def _check(state: Mapping[str, "Tensor"], wanted: Mapping[str, "Tensor"]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xresdiff.errors import ModelError, raise_problems
 from xresdiff.models.physicsnemo.archive import write_archive
 from xresdiff.models.physicsnemo.naming import their_name
+from xresdiff.models.physicsnemo.weights import frequencies
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -225,6 +226,7 @@ def _network(config: "UNetConfig", shape: tuple[int, int]) -> tuple[str, dict[st
 def _weights(net: "StageNet", shape: tuple[int, int]) -> dict[str, "Tensor"]:
     """Return the weights by PhysicsNeMo's names."""
     config = net.net.config
+    adm = config.style == "adm"
     state = {name: value.detach().cpu().float() for name, value in net.net.state_dict().items()}
     if not config.unbiased_norm:
         for name, n in _elements(net.net, shape).items():
@@ -236,8 +238,8 @@ def _weights(net: "StageNet", shape: tuple[int, int]) -> dict[str, "Tensor"]:
     if config.softmax_channels:
         state["softmax_scale"] = state["softmax_scale"][None, :, None, None]
     if config.embedding == "positional":
-        state["embed.map_noise.freqs"] = _frequencies(config)
-    adm = config.style == "adm"
+        width = config.model_channels * config.channel_mult_noise
+        state["embed.map_noise.freqs"] = frequencies(width, adm=adm)
     return {
         f"model.{their_name(name, height=shape[0], adm=adm)}": value.clone().contiguous()
         for name, value in state.items()
@@ -267,15 +269,6 @@ def _add_latent(state: dict[str, "Tensor"], channels: int) -> None:
             weight = state[name]
             zeros = weight.new_zeros(len(weight), channels, *weight.shape[2:])
             state[name] = torch.cat([zeros, weight], dim=1)
-
-
-def _frequencies(config: "UNetConfig") -> "Tensor":
-    """Return the frequencies of the noise embedding, which PhysicsNeMo stores."""
-    import torch
-
-    half = config.model_channels * config.channel_mult_noise // 2
-    steps = torch.arange(half, dtype=torch.float32)
-    return (1 / 10_000) ** (steps / (half if config.style == "adm" else half - 1))
 
 
 def _saved(weights: dict[str, "Tensor"]) -> bytes:

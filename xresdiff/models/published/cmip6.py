@@ -10,36 +10,22 @@ Earth2Studio's wrapper does with them, which no file tells:
   was in its place, and was normalised with its mean and deviation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from xresdiff.errors import ModelError, raise_problems, warn
-from xresdiff.models.card import Channel, Extra, FixedTarget, ModelCard, Padding
-from xresdiff.models.grid_file import write_grid
+from xresdiff.models.card import Channel, Extra, FixedTarget, Padding
 from xresdiff.models.published import cmip6_variables
-from xresdiff.models.published.earth2studio import REFERENCE, Statics, read_statics, sampler_of
-from xresdiff.models.published.package_files import (
-    Metadata,
-    Scale,
-    Stats,
+from xresdiff.models.published.package_files import Metadata, Scale, Stats, channels_of
+from xresdiff.models.published.package_grids import (
+    COARSE_GRID,
+    TARGET_GRID,
+    Statics,
     Target,
-    channels_of,
-    read_metadata,
-    read_stats,
-    read_target,
     static_name,
 )
-from xresdiff.models.published.package_networks import (
-    checkpoint_of,
-    network_problems,
-    stage_cards,
-)
+from xresdiff.models.published.package_parts import Parts, base_card, read_parts
 from xresdiff.models.published.translation import Translation
-
-if TYPE_CHECKING:
-    from xresdiff.models.physicsnemo import Checkpoint
 
 __all__ = ["HOURS", "PADDING", "SUN_AND_HOUR", "OFFSETS_h", "translate"]
 
@@ -56,8 +42,6 @@ SIGMA_MAX = 400.0
 # Outputs that the wrapper keeps from falling below zero.
 _NEVER_NEGATIVE = ("t2m", "d2m", "sst", "sp", "msl", "tcwv", "z", "t", "q")
 _MAY_BE_NEGATIVE = ("z", 100_000.0)
-
-_STAGES = {"regression.mdlus": "mean", "diffusion.mdlus": "residual"}
 
 
 def translate(folder: Path, name: str) -> Translation:
@@ -81,53 +65,22 @@ def translate(folder: Path, name: str) -> Translation:
         If anything is missing, does not go together or cannot be expressed; every problem is
         named.
     """
-    what = f"read the CMIP6 package {folder}"
-    try:
-        metadata, unknown = read_metadata(folder)
-    except ModelError as error:
-        raise ModelError(f"cannot {what}: {error}") from error
-    metadata = _with_defaults(metadata)
-    problems: list[str] = []
-    target = _axes(folder, "output_latlon_grid.nc", problems)
-    coarse = _axes(folder, "input_latlon_grid.nc", problems)
-    statics = read_statics(folder, metadata.invariant_variables, target, problems)
-    stats = read_stats(folder, _needed(metadata, statics), problems)
-    inputs = _inputs(metadata, stats["input"], problems)
-    outputs = _outputs(metadata, stats["output"], problems)
-    stages = {stage: checkpoint_of(folder / file, problems) for file, stage in _STAGES.items()}
-    problems += _problems(stages, metadata, statics, target)
-    raise_problems(problems, what=what, error=ModelError)
-    if unknown:
-        names = ", ".join(map(repr, unknown))
-        warn(f"metadata.json of {folder} has keys that mean nothing to xresdiff: {names}")
-    card = _card(
-        name, metadata, (target, coarse), (inputs, outputs), _extras(statics, stats), stages
+    parts = read_parts(
+        folder, Metadata, what="CMIP6 package", more_inputs=SUN_AND_HOUR, within=False
     )
-    weights = {stage: found.weights for stage, found in stages.items() if found is not None}
-    return Translation(card, weights, _grid(target, coarse, statics))
-
-
-def _card(
-    name: str,
-    metadata: Metadata,
-    grids: tuple[Target, Target],
-    channels: tuple[tuple[Channel, ...], tuple[Channel, ...]],
-    extras: tuple[Extra, ...],
-    stages: Mapping[str, "Checkpoint | None"],
-) -> ModelCard:
-    """Return the card, of the target and the coarse grid, of inputs and outputs."""
-    (target, coarse), (inputs, outputs) = grids, channels
-    return ModelCard(
-        name=name,
-        version="1",
+    parts = replace(parts, metadata=_with_defaults(parts.metadata))
+    metadata, stats = parts.metadata, parts.stats
+    inputs = _inputs(metadata, stats["input"], parts.problems)
+    outputs = _outputs(metadata, stats["output"], parts.problems)
+    _check(parts)
+    parts.finish()
+    target, coarse = parts.grids
+    card = base_card(name, parts, (inputs, outputs), _extras(parts.statics, stats))
+    card = replace(
+        card,
         title=f"ERA5's hours at {target.spacing_km:g} km from daily CMIP6 at "
         f"{coarse.spacing_km:g} km",
         description="CorrDiff CMIP6-ERA5, a package of Earth2Studio, translated.",
-        licence="not told in the package",
-        data=(),
-        references=(REFERENCE,),
-        inputs=inputs,
-        outputs=outputs,
         target=FixedTarget(
             region="the globe",
             spacing_km=target.spacing_km,
@@ -135,17 +88,13 @@ def _card(
             stretched=True,
             padding=PADDING,
         ),
-        conditioning=("bilinear",),
-        global_residual=False,
-        extras=extras,
         sea_ice_cover=set(NOT_TOLD) <= set(metadata.input_variables),
         hours=HOURS,
-        mean_conditioning=metadata.hr_mean_conditioning,
-        **stage_cards(stages),
-        sampler=sampler_of(metadata, stages["residual"]),
         patch=max(PADDING.padded(*target.shape)),
-        precision="float32",
     )
+    # rows run from the north, as those of the invariants do already
+    grids = (Target(grid.lat[::-1], grid.lon) for grid in (target, coarse))
+    return parts.translation(card, *grids)
 
 
 def _with_defaults(metadata: Metadata) -> Metadata:
@@ -156,28 +105,6 @@ def _with_defaults(metadata: Metadata) -> Metadata:
         sigma_min=SIGMA_MIN if low is None else low,
         sigma_max=SIGMA_MAX if high is None else high,
     )
-
-
-def _axes(folder: Path, name: str, problems: list[str]) -> Target:
-    """Read a rectilinear grid whose latitudes and longitudes rise."""
-    before = len(problems)
-    grid = read_target(folder, problems, name)
-    if len(problems) > before:
-        return grid
-    if grid.lat.ndim != 1:
-        problems.append(f"{name} is curvilinear; needed are rows and columns of one coordinate")
-    elif (grid.lat[1:] <= grid.lat[:-1]).any() or (grid.lon[1:] <= grid.lon[:-1]).any():
-        problems.append(f"{name} has latitudes or longitudes that do not rise")
-    return grid
-
-
-def _needed(metadata: Metadata, statics: Statics) -> Mapping[str, Sequence[str]]:
-    """Return the variables whose scales are needed, by group."""
-    return {
-        "input": (*metadata.input_variables, *SUN_AND_HOUR),
-        "output": metadata.output_variables,
-        "invariants": statics.names,
-    }
 
 
 def _inputs(
@@ -216,41 +143,35 @@ def _outputs(
     )
 
 
-def _problems(
-    stages: Mapping[str, "Checkpoint | None"], metadata: Metadata, statics: Statics, target: Target
-) -> list[str]:
-    """Say what does not go together."""
-    problems = []
+def _check(parts: Parts[Metadata]) -> None:
+    """Hold the parts against each other."""
+    metadata, statics, problems = parts.metadata, parts.statics, parts.problems
+    for name, grid in ((TARGET_GRID, parts.target), (COARSE_GRID, parts.coarse)):
+        if grid is not None:
+            problems += _axes_problems(name, grid)
     if not statics.names:
         problems.append("there is no invariant, in whose place the networks are told the hour")
     if metadata.inference_mode == "diffusion":
         problems.append(
             "metadata.json says inference_mode 'diffusion', which Earth2Studio refuses for CMIP6"
         )
-    if (metadata.sigma_min or 0.0) >= (metadata.sigma_max or 0.0):
-        problems.append(
-            f"metadata.json: sigma_min, {metadata.sigma_min:g}, must be below sigma_max, "
-            f"{metadata.sigma_max:g}"
-        )
-    outputs = len(metadata.output_variables)
+    parts.check_sigmas()
     known = {
         "inputs of 3 days": len(OFFSETS_h) * len(metadata.input_variables),
         "invariants": max(len(statics.names) - 1, 0),
         "of the sun and the hour": 3,
     }
-    told = known | ({"outputs (the mean)": outputs} if metadata.hr_mean_conditioning else {})
-    for file, stage in _STAGES.items():
-        found = stages[stage]
-        if found is not None:
-            problems += network_problems(
-                found,
-                file=file,
-                stage=stage,
-                condition=told if stage == "residual" else known,
-                outputs=outputs,
-                shape=PADDING.padded(*target.shape),
-            )
-    return problems
+    shape = None if parts.target is None else PADDING.padded(*parts.target.shape)
+    parts.check_networks(known, {}, shape=shape)
+
+
+def _axes_problems(name: str, grid: Target) -> list[str]:
+    """Say that a grid is not one whose latitudes and longitudes rise."""
+    if grid.lat.ndim != 1:
+        return [f"{name} is curvilinear; needed are rows and columns of one coordinate"]
+    if (grid.lat[1:] <= grid.lat[:-1]).any() or (grid.lon[1:] <= grid.lon[:-1]).any():
+        return [f"{name} has latitudes or longitudes that do not rise"]
+    return []
 
 
 def _extras(statics: Statics, stats: Stats) -> tuple[Extra, ...]:
@@ -265,12 +186,4 @@ def _extras(statics: Statics, stats: Stats) -> tuple[Extra, ...]:
         ),
         Extra("hour_of_day", mean=replaced.mean, std=replaced.std),
         Extra("hour_of_day", mean=hour.mean, std=hour.std),
-    )
-
-
-def _grid(target: Target, coarse: Target, statics: Statics) -> bytes:
-    """Return the grid file; its rows run from the north, as those of the invariants do already."""
-    kept = {static_name(name): statics.fields[name] for name in statics.names[:-1]}
-    return write_grid(
-        target.lat[::-1], target.lon, statics=kept, coarse=(coarse.lat[::-1], coarse.lon)
     )

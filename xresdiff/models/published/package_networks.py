@@ -1,6 +1,6 @@
 """The two checkpoints of a package: read, held against what the package does with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ from xresdiff.models.card import NetworkCard, StageCard
 if TYPE_CHECKING:
     from xresdiff.models.physicsnemo import Checkpoint
 
-__all__ = ["checkpoint_of", "network_problems", "stage_cards"]
+__all__ = ["STAGES", "checkpoint_of", "network_problems", "stage_cards"]
+
+STAGES = {"regression.mdlus": "mean", "diffusion.mdlus": "residual"}
 
 
 def checkpoint_of(path: Path, problems: list[str]) -> "Checkpoint | None":
@@ -31,7 +33,8 @@ def network_problems(
     stage: str,
     condition: Mapping[str, int],
     outputs: int,
-    shape: tuple[int, int],
+    shape: tuple[int, int] | None,
+    lead_hours: int = 0,
 ) -> list[str]:
     """Say what keeps a network from what a package does with it.
 
@@ -47,8 +50,10 @@ def network_problems(
         Numbers of channels that it is told, by what they are.
     outputs : int
         Number of channels that it gives.
-    shape : tuple of int
-        Height and width of the target.
+    shape : tuple of int, optional
+        Height and width of the target; None where they are not known.
+    lead_hours : int, default 0
+        Number of lead times that the package names.
     """
     if found.stage != stage:
         return [f"{file} is a network of the {found.stage}, one of the {stage} is needed"]
@@ -60,26 +65,48 @@ def network_problems(
         problems.append(
             f"the network in {file} takes {found.condition_channels} channels as condition; the "
             f"package tells it {sum(condition.values())}: {parts}"
+            f"{_patch_hint(found, stage, condition)}"
         )
     if found.config["out_channels"] != outputs:
         problems.append(
             f"the network in {file} gives {found.config['out_channels']} channels; the package "
             f"names {outputs} outputs"
         )
-    if found.config["lead_time_channels"]:
-        problems.append(f"the network in {file} asks for a lead time, which the package lacks")
-    if _knows_its_place(found) and tuple(found.shape) != shape:
+    steps = int(found.config["lead_time_steps"]) if found.config["lead_time_channels"] else 0
+    if steps and steps != lead_hours:
+        example = ", ".join(str(3 * step) for step in range(steps))
         problems.append(
-            f"the network in {file} knows its place on a grid of {found.shape[0]} x "
-            f"{found.shape[1]}; the target has {shape[0]} x {shape[1]}"
+            f"the network in {file} tells {steps} lead times apart, metadata.json has {lead_hours};"
+            f' add their hours to it, of GEFS-HRRR: "lead_hours": [{example}]'
+        )
+    return problems if shape is None else [*problems, *_size_problems(found, file, shape)]
+
+
+def _patch_hint(found: "Checkpoint", stage: str, condition: Mapping[str, int]) -> str:
+    """Say that the channels which are too many may be those of the whole domain."""
+    known = sum(n for what, n in condition.items() if what in ("inputs", "invariants"))
+    if stage == "mean" or found.condition_channels - sum(condition.values()) != known:
+        return ""
+    return (
+        f". The {known} more fit a network of patches that is told the whole domain, too: add the "
+        'height and width of the patches to metadata.json, "patch_shape": [448, 448]'
+    )
+
+
+def _size_problems(found: "Checkpoint", file: str, shape: tuple[int, int]) -> Iterator[str]:
+    """Say on which target a network does not run."""
+    if _knows_its_place(found) and tuple(found.shape) != shape:
+        what = "has lead times for" if found.config["lead_time_channels"] else "knows its place on"
+        yield (
+            f"the network in {file} {what} a grid of {found.shape[0]} x {found.shape[1]}; the "
+            f"target has {shape[0]} x {shape[1]}"
         )
     multiple = 2 ** (len(found.config["channel_mult"]) - 1)
     if any(size % multiple for size in shape):
-        problems.append(
+        yield (
             f"the network in {file} halves its fields to {multiple} pixels at once; the target's "
             f"height and width, {shape[0]} and {shape[1]}, must be multiples of that"
         )
-    return problems
 
 
 def _knows_its_place(found: "Checkpoint") -> bool:

@@ -12,28 +12,31 @@ from xresdiff.grids.units.geopotential import looks_like
 from xresdiff.models.card import Channel, DataSource, FixedTarget, ModelCard, SamplerCard
 from xresdiff.models.grid_file import write_grid
 from xresdiff.models.published import variables
-from xresdiff.models.published.earth2studio import REFERENCE
-from xresdiff.models.published.package_files import Target
+from xresdiff.models.published.package_grids import Target
 from xresdiff.models.published.package_networks import (
     checkpoint_of,
     network_problems,
     stage_cards,
 )
-from xresdiff.models.published.translation import Translation
+from xresdiff.models.published.translation import REFERENCE, Translation
 from xresdiff.models.published.tree import Tree, open_tree
 from xresdiff.models.published.zarr_arrays import read_array
 
 if TYPE_CHECKING:
     from xresdiff.models.physicsnemo import Checkpoint
 
-__all__ = ["FILES", "translate"]
+__all__ = ["FILES", "FOLDER", "PATTERNS", "translate"]
 
 FILES = {
     "mean": "checkpoints/regression.mdlus",
     "residual": "checkpoints/diffusion.mdlus",
 }
 STORE = "dataset/2023-01-24-cwb-4years_5times.zarr"
+FOLDER = "corrdiff_inference_package"  # around them, in the zip
 CHECKPOINT_LIMIT = 2**31  # bytes; the published ones have 320 MB
+
+GROUPS, SCALES = ("era5", "cwb"), ("center", "scale")
+CHUNKS = (".zarray", "[0-9]*")  # files of an array
 
 # Channels of the zarr, by their places in its arrays.
 CHANNELS = 20
@@ -43,6 +46,10 @@ INPUTS = {
     **{17: "t2m", 18: "u10m", 19: "v10m"},
 }
 OUTPUTS = {0: "mrr", 17: "t2m", 18: "u10m", 19: "v10m"}
+
+ARRAYS = ("XLAT", "XLONG", *(f"{group}_{what}" for group in GROUPS for what in SCALES))
+_READ = (*FILES.values(), *(f"{STORE}/{array}/{file}" for array in ARRAYS for file in CHUNKS))
+PATTERNS = (*_READ, *(f"*/{name}" for name in _READ))  # of all that is read
 
 SIDE = 450  # of the grid in the zarr; the networks see all but the outermost cells
 GRID_CHANNELS = 4  # sinusoids, which the mean's network is given behind the inputs
@@ -191,8 +198,7 @@ def _channels(
     """Return the channels of one of the data sets, "era5" or "cwb"."""
     places = list(names)
     center, scale = (
-        _array(tree, f"{group}_{what}", (CHANNELS,), problems)[places]
-        for what in ("center", "scale")
+        _array(tree, f"{group}_{what}", (CHANNELS,), problems)[places] for what in SCALES
     )
     if not (scale > 0).all():
         problems.append(f"{group}_scale of the zarr must be above zero, and is {scale}")

@@ -7,7 +7,11 @@ import numpy as np
 
 from xresdiff.models.card import ModelCard
 
-__all__ = ["Translation"]
+__all__ = ["NOT_TOLD", "REFERENCE", "Translation"]
+
+NOT_TOLD = "not told in the package"  # of a licence
+REFERENCE = "Mardani et al. (2025), Residual corrective diffusion modeling for km-scale atmospheric"
+REFERENCE += " downscaling, doi:10.1038/s43247-025-02042-5"
 
 
 @dataclass(frozen=True)

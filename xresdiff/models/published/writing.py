@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import ModelError, StoreError, raise_problems, warn
+from xresdiff.errors import InputError, ModelError, StoreError, raise_problems, warn
 from xresdiff.grids.coords.spacing import KM_PER_DEGREE
 from xresdiff.grids.units.spellings import plain
 from xresdiff.models import container
@@ -54,6 +54,8 @@ def write_earth2studio(model: Model, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
+    InputError
+        If `model` is none, but the path of one.
     ModelError
         If such a package cannot say what the model is, or Earth2Studio 0.19 cannot run it; every
         reason is named.
@@ -67,6 +69,11 @@ def write_earth2studio(model: Model, path: str | os.PathLike[str]) -> Path:
     Traceback (most recent call last):
     xresdiff.errors.ModelError: cannot write the model 'rain-16x' for Earth2Studio: it refines ...
     """
+    if not isinstance(model, Model):
+        raise InputError(
+            f"{model!r} is no model that was opened; type write_earth2studio("
+            f"xresdiff.open_model({str(model)!r}), {str(path)!r})"
+        )
     path = Path(path)
     if path.expanduser().exists() and not _is_empty(path.expanduser()):
         raise StoreError(f"{path} is there already. Remove it or write elsewhere")
@@ -113,8 +120,17 @@ def _card_problems(card: ModelCard, target: FixedTarget) -> Iterator[str]:
             yield f"its card says {name} = {getattr(card, name)}"
     if target.stretched or target.padding:
         yield "its inputs are stretched by row and column, or padded"
+    if card.sampler.steps < 2:
+        yield (
+            f"it samples in {card.sampler.steps} step, of which Earth2Studio makes no numbers; "
+            "give its card two or more"
+        )
     kinds = {extra.kind for extra in card.extras} - {"static"}
     yield from (f"its networks are told {kind}" for kind in sorted(kinds))
+    yield from _channels_problems(card)
+
+
+def _channels_problems(card: ModelCard) -> Iterator[str]:
     for channel in (*card.inputs, *card.outputs):
         yield from _channel_problems(channel)
     for channel in card.inputs:
@@ -134,6 +150,8 @@ def _channel_problems(channel: Channel) -> Iterator[str]:
     if channel.level_Pa is not None and channel.level_Pa % 100:
         yield f"{channel.label} is on no whole number of hPa"
     found = variables.known(_name(channel))
+    if found is None and channel.level_Pa is not None:
+        yield f"{channel.label} has no name of Earth2Studio, which knows no {_name(channel)!r}"
     if found is not None and plain(found[1].units) != plain(channel.units):
         yield (
             f"{channel.label} is in {channel.units!r}, Earth2Studio's {_name(channel)!r} in "

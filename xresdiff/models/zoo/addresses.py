@@ -9,7 +9,7 @@ from urllib.request import url2pathname
 
 from xresdiff.errors import ModelError
 
-__all__ = ["Address", "is_address", "parse"]
+__all__ = ["Address", "is_address", "masked", "parse"]
 
 HUB = "https://huggingface.co"
 NGC = "https://api.ngc.nvidia.com"
@@ -28,6 +28,9 @@ _HF = re.compile(rf"hf://(?P<place>{_WORD}/{_WORD})@(?P<revision>{_WORD})(/(?P<p
 _NGC = re.compile(rf"ngc://models/(?P<place>{_WORD}(/{_WORD}){{1,2}})@(?P<revision>{_WORD})")
 _DOI = re.compile(r"doi:(?P<place>10\.[0-9.]+(/[^/?#]+)+)/(?P<path>[^/?#]+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LOGIN = re.compile(r"(?<=//)[^/@\s'\"]+@")
+_QUERY = re.compile(r"([?&][^=&?\s'\"]+=)[^&\s'\")]+")
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,12 @@ class Address:
         if self.scheme == "hf":
             path = f"/{quote(self.path)}" if self.path else ""
             kind = "resolve" if self.file else "tree"
-            return f"{hub()}/{self.place}/{kind}/{self.revision}{path}"
+            return f"{masked(hub())}/{self.place}/{kind}/{self.revision}{path}"
         if self.scheme == "ngc":
             return f"{ngc()}/v2/models/{self.place}/versions/{self.revision}/zip"
         if self.scheme == "doi":
             return f"https://doi.org/{self.place} ({self.path})"
-        return self.text
+        return masked(self.text)
 
 
 def hub() -> str:
@@ -105,6 +108,17 @@ def hub() -> str:
 def ngc() -> str:
     """Return the server of ``ngc://``: ``NGC_CLI_SEARCH_SERVICE_URL`` or NVIDIA's."""
     return (os.environ.get("NGC_CLI_SEARCH_SERVICE_URL") or NGC).rstrip("/")
+
+
+def masked(text: str) -> str:
+    """Hide what may be secret in the addresses within a text: logins, and what queries hold.
+
+    Examples
+    --------
+    >>> masked("https://me:word@example.org/alps.resdiff?token=abc")
+    'https://***@example.org/alps.resdiff?token=***'
+    """
+    return _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
 def is_address(text: str) -> bool:
@@ -150,21 +164,50 @@ def parse(text: str) -> Address:
     --------
     >>> parse("hf://nvidia/corrdiff-cmip6-era5")
     Traceback (most recent call last):
-    xresdiff.errors.ModelError: 'hf://nvidia/corrdiff-cmip6-era5' is no address of a model. ...
+    xresdiff.errors.ModelError: 'hf://nvidia/corrdiff-cmip6-era5' is no address of a model. It ...
     """
+    try:
+        address = _parsed(text)
+    except (ValueError, RuntimeError) as error:  # of ports, brackets, and homes of nobody
+        raise _no_address(text, str(error)) from error
+    if address is None:
+        raise _no_address(text, _lack(text))
+    return address
+
+
+def _parsed(text: str) -> Address | None:
     match = _SCHEME.match(text)
+    if "\0" in text or (match and _CONTROL.search(unquote(text))):
+        raise ValueError("it holds control characters")
     if match is None:
         return Address(text, "file", path=str(Path(text).expanduser().absolute()))
     scheme = match["scheme"] or match["doi"]
-    if scheme == "file":
-        return Address(text, scheme, path=url2pathname(urlsplit(text).path))
-    if scheme in ("https", "http"):
+    if scheme in ("file", "https", "http"):
         parts = urlsplit(text)
-        if parts.hostname:
+        if scheme == "file":
+            here = parts.netloc in ("", "localhost") and parts.path
+            return Address(text, scheme, path=url2pathname(parts.path)) if here else None
+        if parts.hostname and parts.port != 0:
             return Address(text, scheme, place=parts.netloc, path=unquote(parts.path))
     for pattern in (_HF, _NGC, _DOI):
         if whole := pattern.fullmatch(text):
             parts_named = {name: value or "" for name, value in whole.groupdict().items()}
             if ".." not in PurePosixPath(parts_named.get("path", "")).parts:
                 return Address(text, scheme, **parts_named)
-    raise ModelError(f"{text!r} is no address of a model. Addresses are {', '.join(_KNOWN)}")
+    return None
+
+
+def _lack(text: str) -> str:
+    """Say what an address lacks, where that can be told."""
+    if text.startswith("file://"):
+        return f"a path on this machine has three slashes, file:///{text[7:].lstrip('/')}"
+    if text.startswith(("hf://", "ngc://")) and "@" not in text:
+        return "it lacks @ and the revision: the commit of a repository, the version of a model"
+    if text.startswith("doi:"):
+        return "it lacks / and the name of the file behind the DOI"
+    return "it lacks a part, or is of no known kind"
+
+
+def _no_address(text: str, problem: str) -> ModelError:
+    told, known = problem[:1].upper() + problem[1:], ", ".join(_KNOWN)
+    return ModelError(f"{masked(text)!r} is no address of a model. {told}. Addresses are {known}")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from xresdiff.errors import ModelError, StoreError, XresdiffError
+from xresdiff.models.zoo.addresses import masked
 from xresdiff.options import get_option
 
 __all__ = ["ask", "download", "no_room"]
@@ -19,22 +21,60 @@ TIMEOUT_S = (10.0, 60.0)  # to connect, and between two pieces of an answer
 CHUNK = 2**16  # bytes written at once
 TEXTS = (".html", ".md", ".svg", ".txt", ".xml")  # files that may look like web pages
 
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.IGNORECASE)
 _LOGIN = (401, 403)
 _AGAIN = (408, 416, 429)  # of the errors that are ours, those that pass
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Restart(OSError):
-    """The server sent another part of the file than was asked for."""
+    """What was sent is not the part, or not the size, that the server promised."""
 
 
-def ask(url: str, body: IO[bytes]) -> str:
+class _Body:
+    """A file that takes no more bytes than it is to have.
+
+    Parameters
+    ----------
+    file : file
+        What is written to.
+    url : str
+        Whose answer it is.
+    most : int, optional
+        How large it may become.
+    """
+
+    def __init__(self, file: IO[bytes], url: str, most: int | None) -> None:
+        self.file, self.url, self.most = file, url, most
+        self.error: type[Exception] = ModelError
+
+    def write(self, data: bytes) -> int:
+        """Write a piece.
+
+        Raises
+        ------
+        Exception
+            Of the class `error`, if it is too much.
+        """
+        if self.most is not None and self.file.tell() + len(data) > self.most:
+            self.file.truncate(0)
+            raise self.error(
+                f"{masked(self.url)} sends more than the {self.most} bytes it may have"
+            )
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self.file.flush()
+
+
+def ask(url: str, body: IO[bytes], most: int) -> str:
     """Write a short answer into a buffer; return the address of its next page, if it has one.
 
     Raises
     ------
     ModelError
-        If it is not for everybody.
+        If it is not for everybody, or has more bytes than `most`.
     OSError
         If there is no answer, or it is an error.
     """
@@ -45,7 +85,7 @@ def ask(url: str, body: IO[bytes]) -> str:
 
     for pause in _pauses():
         try:
-            _send(url, body, {}, answered, bar=False)
+            _send(url, _Body(body, url, most), {}, answered, bar=False)
             break
         except OSError as error:
             _refuse_for_good(error, url)
@@ -103,38 +143,69 @@ def download(url: str, path: Path, *, size_bytes: int | None = None) -> bool:
             tries = 1 if _size(path) > most else tries + 1
             most = max(most, _size(path))
             if tries >= TRIES:
-                raise ModelError(f"{url} cannot be fetched: {error}") from error
+                raise ModelError(masked(f"{url} cannot be fetched: {error}")) from None
             time.sleep(PAUSE_S * 2 ** (tries - 1))
 
 
 def _go_on(url: str, path: Path, size_bytes: int | None) -> None:
     """Ask once for what is missing, and write it behind what is there."""
-    tag = _tag(path)
+    tag, total = _tag(path)
     have = _size(path) if tag else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if have else {}
     with path.open("ab") as file:
+        body = _Body(file, url, size_bytes)
+        promised: list[int | None] = [None]
 
         def answered(response: Any) -> None:
-            if response.status_code == 206:
-                if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                    file.truncate(0)
-                    raise _Restart("the server sent another part than was asked for")
-            elif response.status_code == 200:
-                _refuse_page(response, url)
-                file.truncate(0)
-                _write_tag(path, response.headers.get("ETag", ""))
-            else:
+            if response.status_code not in (200, 206):
                 return
-            _check_room(path, size_bytes, response.headers.get("Content-Length", "0"))
+            _refuse_page(response, url)
+            promised[0] = _promised(response, have, tag, total)
+            if response.status_code == 200:
+                file.truncate(0)
+                file.seek(0)
+                _write_tag(path, response.headers.get("ETag", ""), promised[0])
+            if size_bytes is None:
+                body.most, body.error = promised[0], _Restart
+            _check_room(path, body.most)
 
-        _send(url, file, headers, answered, bar=bool(get_option("progress")))
+        try:
+            _send(url, body, headers, answered, bar=bool(get_option("progress")))
+            if promised[0] not in (None, file.tell()):
+                raise _Restart(f"{promised[0]} bytes were promised, {file.tell()} were sent")
+        except _Restart:
+            file.truncate(0)
+            raise
         file.flush()
         os.fsync(file.fileno())
 
 
+def _promised(response: Any, have: int, tag: str, before: str) -> int | None:
+    """Return how large the whole file is to be; None if the server does not tell.
+
+    Raises
+    ------
+    OSError
+        If it sends another part than was asked for, or a part of another file.
+    """
+    told = response.headers.get("Content-Length")
+    if told is not None and not told.isdecimal():
+        raise _Restart(f"the server sends {told!r} bytes, which is no number")
+    if response.status_code == 200:
+        chunked = "Transfer-Encoding" in response.headers
+        return None if chunked or told is None else int(told)
+    part = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    start, last, total = map(int, part.groups()) if part else (-1, -1, -1)
+    if not have or (start, last) != (have, total - 1):
+        raise _Restart("the server sent another part than was asked for")
+    if response.headers.get("ETag") != tag or before not in ("", str(total)):
+        raise _Restart("the server sent a part of another file than before")
+    return total
+
+
 def _send(
     url: str,
-    file: IO[bytes],
+    body: _Body,
     headers: dict[str, str],
     answered: Callable[[Any], None],
     *,
@@ -157,7 +228,7 @@ def _send(
         hooks={"response": look},
     )
     try:
-        fetch(url, file, None)
+        fetch(url, body, None)
     finally:
         for response in answers:
             response.close()
@@ -171,20 +242,24 @@ def _tag_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.etag")
 
 
-def _tag(path: Path) -> str:
-    """Return the ETag of the part that is there; empty if the rest cannot be asked for."""
+def _tag(path: Path) -> tuple[str, str]:
+    """Return the ETag of the part that is there, and how large the whole of it is to be.
+
+    Both are empty if the rest cannot be asked for.
+    """
     tag_path = _tag_path(path)
-    return tag_path.read_text("latin-1") if tag_path.exists() else ""
+    total, _, tag = (tag_path.read_text("latin-1") if tag_path.exists() else "").partition(" ")
+    return tag, total if tag else ""
 
 
-def _write_tag(path: Path, tag: str) -> None:
+def _write_tag(path: Path, tag: str, total: int | None) -> None:
     """Note the ETag, before the first byte; a weak one does not tell bytes apart."""
-    strong = tag.startswith('"')
-    _tag_path(path).write_text(tag if strong else "", "latin-1")
+    told = "" if total is None else str(total)
+    _tag_path(path).write_text(f"{told} {tag}" if tag.startswith('"') else "", "latin-1")
 
 
-def _check_room(path: Path, size_bytes: int | None, length: str) -> None:
-    rest = size_bytes - _size(path) if size_bytes else int(length) if length.isdigit() else 0
+def _check_room(path: Path, size_bytes: int | None) -> None:
+    rest = (size_bytes or 0) - _size(path)
     if rest > shutil.disk_usage(path.parent).free:
         raise no_room(path, rest)
 
@@ -200,12 +275,19 @@ def no_room(path: Path, size_bytes: int | None) -> StoreError:
 
 
 def _refuse_page(response: Any, url: str) -> None:
-    """Refuse a web page that is sent with the status of a success, in place of a file."""
-    kind = response.headers.get("Content-Type", "")
-    if kind.startswith("text/html") and PurePosixPath(url).suffix not in TEXTS:
+    """Refuse what a file is not sent as: a web page with the status of a success, or packed."""
+    kind = response.headers.get("Content-Type", "").strip()
+    page = kind.lower().startswith(("text/html", "application/xhtml"))
+    if page and PurePosixPath(url).suffix not in TEXTS:
         raise ModelError(
-            f"{url} sends a web page ({kind}), not a model: it may want a login or an agreement, "
-            "or a proxy stands between. Open it in a browser to see"
+            f"{masked(url)} sends a web page ({kind}), not a model: it may want a login or an "
+            "agreement, or a proxy stands between. Open it in a browser to see"
+        )
+    packed = response.headers.get("Content-Encoding", "identity").strip()
+    if packed.lower() not in ("", "identity"):
+        raise ModelError(
+            f"{masked(url)} sends the file packed (Content-Encoding: {packed}), though it was "
+            "asked for as it is. Fetch it by hand, in a browser"
         )
 
 
@@ -219,17 +301,22 @@ def _refuse(error: OSError, url: str, path: Path, size_bytes: int | None) -> Non
     _refuse_for_good(error, url)
     status = _status(error)
     if status is not None and 400 <= status < 500 and status not in _AGAIN:
-        raise ModelError(f"{url} is not there: {error}") from error
+        raise ModelError(masked(f"{url} is not there: {error}")) from None
     if status == 416:
         path.unlink(missing_ok=True)
 
 
 def _refuse_for_good(error: OSError, url: str) -> None:
-    if _status(error) in _LOGIN:
+    """Raise for what no server will answer otherwise; what requests tells may hold secrets."""
+    status = _status(error)
+    if status in _LOGIN:
         raise ModelError(
-            f"{url} is not for everybody (status {_status(error)}): it wants a login or an "
+            f"{masked(url)} is not for everybody (status {status}): it wants a login or an "
             "agreement. Fetch it by hand, in a browser"
-        ) from error
+        ) from None
+    circles = status is not None and 300 <= status < 400
+    if circles or isinstance(error, ValueError):  # no address, or none that requests can follow
+        raise ModelError(masked(f"{url} leads nowhere: {error}")) from None
 
 
 def _status(error: OSError) -> int | None:

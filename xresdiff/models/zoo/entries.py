@@ -16,8 +16,12 @@ __all__ = ["Entry", "at_address"]
 
 Status = Literal["ready", "by hand", "not supported"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"
+}  # which Windows takes for files of any folder
+_PART = 200  # bytes of the name of a file or folder that every system keeps, with our endings
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]+")
 
 
@@ -82,7 +86,10 @@ class Entry(Part):
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
         if not _NAME.fullmatch(self.name):
-            yield "name", f"{self.name!r} must be letters, digits, dots, dashes and underscores"
+            yield (
+                "name",
+                f"{self.name!r} must be letters, digits, dots, dashes and underscores, at most 100",
+            )
         if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
             yield "sha256", f"{self.sha256!r} must be 64 digits of 0-9 and a-f"
         if self.sha256 is not None and not self.hash_source:
@@ -128,9 +135,22 @@ class Entry(Part):
 
 
 def is_safe(name: str) -> bool:
-    """Tell whether the name of a file of a repository stays within it, on every system."""
-    parts = name.split("/")
-    return all(part not in ("", ".", "..") and not set(part) & set('\\:*?"<>|') for part in parts)
+    """Tell whether the name of a file of a repository stays within it, on every system.
+
+    Examples
+    --------
+    >>> [is_safe(name) for name in ("a/b.nc", "../b.nc", "CON.nc", "b.nc ")]
+    [True, False, False, False]
+    """
+    return all(
+        part not in ("", ".", "..")
+        and part.isprintable()
+        and not set(part) & set('\\:*?"<>|')
+        and part[-1] not in ". "
+        and part.partition(".")[0].strip().lower() not in _DEVICES
+        and len(part.encode()) <= _PART
+        for part in name.split("/")
+    )
 
 
 def at_address(text: str) -> Entry:
@@ -154,5 +174,5 @@ def at_address(text: str) -> Entry:
     address = parse(text)
     last = address.file or address.path or address.place
     stem = PurePosixPath(last).stem if address.file else PurePosixPath(last).name
-    name = re.sub("[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")
+    name = re.sub("[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:60]
     return Entry(name or "model", text)

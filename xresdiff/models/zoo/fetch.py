@@ -3,12 +3,16 @@
 import contextlib
 import logging
 import os
+import shlex
 import shutil
+import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 from xresdiff.errors import ModelError, StoreError, XresdiffError, warn
 from xresdiff.models.zoo import records
+from xresdiff.models.zoo.addresses import masked
 from xresdiff.models.zoo.download import TEXTS, download
 from xresdiff.models.zoo.entries import Entry
 from xresdiff.models.zoo.locks import locked, stage
@@ -16,7 +20,7 @@ from xresdiff.models.zoo.records import Kept, Record, sha256_of, today
 from xresdiff.models.zoo.sources import Source, sources
 from xresdiff.options import cache_dir, offline
 
-__all__ = ["fetch", "find", "state"]
+__all__ = ["fetch", "find", "forget_hint", "state"]
 
 FIRST = "its first download"  # told the sha256, as nobody else does
 
@@ -49,6 +53,7 @@ def fetch(entry: Entry) -> Path:
     if entry.address.local is not None:
         return _local(entry)
     wrong = _wrong(entry)
+    _refuse_yours(entry, wrong)
     if wrong and offline():
         raise ModelError(
             f"the model {entry.name!r} cannot be opened: {wrong}, and XRESDIFF_OFFLINE forbids to "
@@ -72,7 +77,7 @@ def _fetch(entry: Entry) -> None:
         raise type(error)(f"{what}: {error}. {_by_hand(entry)}") from error
     except OSError as error:
         if hasattr(error, "response"):  # of a server, where others are of the disk
-            raise ModelError(f"{what}: {error}. {_by_hand(entry)}") from error
+            raise ModelError(masked(f"{what}: {error}. {_by_hand(entry)}")) from None
         raise StoreError(
             f"{what}: the cache {cache_dir()} cannot be written ({error}). Type "
             f"export XRESDIFF_CACHE=/a/folder/of/yours. {_by_hand(entry)}"
@@ -101,6 +106,7 @@ def find(entry: Entry) -> Path:
     if entry.address.local is not None:
         return _local(entry)
     if wrong := _wrong(entry):
+        _refuse_yours(entry, wrong)
         raise ModelError(
             f"the model {entry.name!r} cannot be opened: {wrong}. It is fetched where the graph is "
             f"built, never where it is computed: open the model there, and let both use one "
@@ -118,7 +124,13 @@ def state(entry: Entry) -> str:
     there = entry.target.exists()
     if entry.address.local is not None:
         return "on this machine" if there else "missing"
-    return "cached" if there else "to be fetched"
+    if not there:
+        return "to be fetched"
+    try:
+        known = entry.sha256 or records.read(entry).files
+        return "damaged" if known and _wrong(entry) else "cached"
+    except (ModelError, OSError):
+        return "damaged"
 
 
 def _refuse_status(entry: Entry) -> None:
@@ -135,6 +147,11 @@ def _local(entry: Entry) -> Path:
     path = entry.target
     if not path.exists():
         raise ModelError(f"the model {entry.name!r} is not at {path}, where it was registered")
+    if entry.sha256 is not None and path.is_dir():
+        raise ModelError(
+            f"{path} is a folder, of which there is no sha256; register the model "
+            f"{entry.name!r} without one"
+        )
     if entry.sha256 is not None and (found := sha256_of(path)) != entry.sha256:
         raise ModelError(f"the sha256 of {path} is {found}; it should be {entry.sha256}")
     return path
@@ -144,7 +161,27 @@ def _wrong(entry: Entry) -> str:
     """Say why a model cannot be taken from the cache; nothing, if it can."""
     if not entry.target.exists():
         return "it is not in the cache"
+    if entry.target.is_dir() and entry.address.scheme != "hf":
+        return f"{entry.target} is a folder, and a file belongs there"
     return records.problem(entry)
+
+
+def _refuse_yours(entry: Entry, wrong: str) -> None:
+    """Leave what a person put into the cache, and what is wrong there, to that person."""
+    target = entry.target
+    completed = entry.address.scheme == "hf" and target.is_dir()  # by a fetch
+    recorded = target.is_file() and records.read(entry).files
+    if wrong and target.exists() and not completed and not recorded:
+        raise ModelError(
+            f"the model {entry.name!r} cannot be opened: {wrong}. You put it there, as nothing is "
+            f"recorded of it: {forget_hint(entry)}, and open the model again"
+        )
+
+
+def forget_hint(entry: Entry) -> str:
+    """Return the line that removes a model, and what is recorded of it, from the cache."""
+    target = entry.target
+    return f"type rm -r {shlex.quote(str(target))} {shlex.quote(str(records.place(target)))}"
 
 
 def _by_hand(entry: Entry) -> str:
@@ -164,18 +201,43 @@ def _bring(entry: Entry) -> None:
     if target.is_dir() and not folder.exists():
         shutil.copytree(target, folder)  # what is whole of it need not be fetched again
     folder.mkdir(exist_ok=True)
-    kept = {
-        source.name: _bring_file(source, folder, before.files.get(source.name))
-        for source in sources(entry)
-    }
-    records.write(entry, Record(entry.url, entry.revision, entry.licence, shown, kept))
-    if entry.address.file:
+    try:
+        listed = sources(entry)
+        kept = {
+            source.name: _bring_file(source, folder, before.files.get(source.name))
+            for source in listed
+        }
+    except BaseException:
+        _clear(folder)
+        raise
+    record = Record(masked(entry.url), entry.revision, entry.licence, shown, kept)
+    records.write(entry, record)  # before the files, which are believed by it alone
+    if target.is_dir():
+        shutil.rmtree(target)  # damaged, or it would not be fetched
+    if list(kept) == [target.name]:
         os.replace(folder / target.name, target)
         shutil.rmtree(folder)
     else:
-        shutil.rmtree(target, ignore_errors=True)  # damaged, or it would not be fetched
+        target.unlink(missing_ok=True)
         os.replace(folder, target)
+    moved = {name: file.at(records.path_of(entry, name)) for name, file in kept.items()}
+    records.write(entry, replace(record, files=moved))  # a move changes the times
     _tell(entry, kept)
+
+
+def _clear(folder: Path) -> None:
+    """Leave nothing of a fetch that failed but what it can go on with."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+        elif path.suffix == ".etag" and not path.with_suffix("").exists():
+            path.unlink()
+        elif path.suffix == ".part" and not path.stat().st_size:
+            path.unlink()
+            path.with_name(f"{path.name}.etag").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _at_first_use(entry: Entry) -> None:
@@ -211,8 +273,7 @@ def _bring_file(source: Source, folder: Path, before: Kept | None) -> Kept:
         found = _download(path, source, before)
     known = source.known if source.sha256 else before.known if before else FIRST
     date = before.date if before and before.sha256 == found else today()
-    now = path.stat()
-    return Kept(found, now.st_size, now.st_mtime_ns, known, date)
+    return Kept(found, 0, 0, known, date).at(path)
 
 
 def _download(path: Path, source: Source, before: Kept | None) -> str:
@@ -227,8 +288,8 @@ def _download(path: Path, source: Source, before: Kept | None) -> str:
             part.unlink()
             if last or not pieced:
                 raise ModelError(
-                    f"what {source.url} sends is not the model, or was damaged on the way; it was "
-                    f"thrown away: {error}"
+                    f"what {masked(source.url)} sends is not the model, or was damaged on the "
+                    f"way; it was thrown away: {error}"
                 ) from error
     os.replace(part, path)
     return found
@@ -237,13 +298,12 @@ def _download(path: Path, source: Source, before: Kept | None) -> str:
 def _check(path: Path, source: Source, before: Kept | None) -> str:
     """Return the sha256 of a file that was fetched; refuse it if it is not what it should be."""
     size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(b"<") and Path(source.name).suffix not in TEXTS:
-        raise ModelError(f"it is a web page: {start.decode('utf-8', 'replace')!r}")
-    if size != source.size_bytes if source.size_bytes else not size:
-        needed = f"{source.size_bytes} are needed" if source.size_bytes else "some are needed"
-        raise ModelError(f"it has {size} bytes, {needed}")
+    _refuse_page(path, source.suffix)
+    if size != source.size_bytes if source.size_bytes is not None else not size:
+        needed = "some" if source.size_bytes is None else str(source.size_bytes)
+        raise ModelError(f"it has {size} bytes, {needed} are needed")
+    if source.sha256 is None:
+        _refuse_strange(path, source.suffix)
     found = sha256_of(path)
     if source.sha256 not in (None, found):
         raise ModelError(f"its sha256 is {found}; {source.known} tells {source.sha256}")
@@ -255,6 +315,29 @@ def _check(path: Path, source: Source, before: Kept | None) -> str:
     return found
 
 
+def _refuse_page(path: Path, suffix: str) -> None:
+    with path.open("rb") as file:
+        start = file.read(2**16)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # text of two bytes each
+        start = start[2:].replace(b"\0", b"")
+    start = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:64]
+    if start.startswith(b"<") and suffix not in TEXTS:
+        raise ModelError(f"it is a web page: {start.decode('utf-8', 'replace')!r}")
+
+
+def _refuse_strange(path: Path, suffix: str) -> None:
+    """Refuse what is no whole archive, of a name that promises one."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    whole = start.startswith(b"PK") and zipfile.is_zipfile(path)
+    if suffix == ".mdlus" and (whole or tarfile.is_tarfile(path)):
+        return
+    if suffix in (".zip", ".resdiff", ".mdlus") and not whole:
+        raise ModelError(
+            f"it is no {suffix} file, or not the whole of one: it begins with {start[:32]!r}"
+        )
+
+
 def _tell(entry: Entry, kept: dict[str, Kept]) -> None:
     """Say which files nobody told the sha256 of."""
     first = {name: file for name, file in kept.items() if file.known == FIRST}
@@ -264,11 +347,12 @@ def _tell(entry: Entry, kept: dict[str, Kept]) -> None:
     now = "those of this download were recorded, and are required from now on"
     if entry.address.pinned:
         log.warning("%s; its address is pinned to a revision, and %s", what, now)
-    elif entry.address.file:
+    elif not entry.revision:
         (file,) = first.values()
         warn(
-            f"{what}, and what {entry.url} sends may change; {now}. To hold every machine to it, "
-            f"type xresdiff.register({entry.name!r}, {entry.url!r}, sha256={file.sha256!r})"
+            f"{what}, and what {entry.address.page} sends may change; {now}. To hold every "
+            f"machine to it, type xresdiff.register({entry.name!r}, {entry.address.page!r}, "
+            f"sha256={file.sha256!r})"
         )
     else:
         warn(

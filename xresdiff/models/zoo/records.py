@@ -3,17 +3,24 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
+import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from xresdiff.errors import ModelError, raise_problems
+from xresdiff.errors import ModelError, raise_problems, warn
 from xresdiff.models import strict_json
 from xresdiff.models.zoo.entries import Entry
 
-__all__ = ["Kept", "Record", "problem", "read", "sha256_of", "today", "write"]
+__all__ = ["COPY", "Kept", "Record", "path_of", "problem", "read", "sha256_of", "today", "write"]
+
+COPY = "a copy made by hand"  # told the sha256, as nobody else does
+SETTLED_S = 2.0  # after its last change, a file is no more being copied
+
+log = logging.getLogger("xresdiff")
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Kept:
     ----------
     sha256 : str
         What its bytes must have.
-    size, mtime_ns : int
+    size, mtime_ns, ctime_ns, inode : int
         With these, it is the file that was hashed.
     known : str
         Who told the sha256.
@@ -37,6 +44,19 @@ class Kept:
     mtime_ns: int
     known: str
     date: str
+    ctime_ns: int = 0
+    inode: int = 0
+
+    def at(self, path: Path) -> "Kept":
+        """Return the same bytes as the file of a path that they are in now."""
+        now = path.stat()
+        return replace(
+            self,
+            size=now.st_size,
+            mtime_ns=now.st_mtime_ns,
+            ctime_ns=now.st_ctime_ns,
+            inode=now.st_ino,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,9 +139,9 @@ def sha256_of(path: Path) -> str:
 def problem(entry: Entry) -> str:
     """Check the files of a model that are here; say what is wrong with them, if anything is.
 
-    Files that have the size and the time of change of the record are those that were hashed.
-    Others are hashed now; one of which nobody told the hash, such as a copy made by hand, is
-    recorded as it is.
+    Files that have the size, the times of change and the inode of the record are those that were
+    hashed. Others are hashed now; one of which nobody told the hash, such as a copy made by hand,
+    is recorded as it is, which is said.
 
     Parameters
     ----------
@@ -148,6 +168,10 @@ def problem(entry: Entry) -> str:
             checked[name] = _checked(entry, name, record.files.get(name))
         except (ModelError, OSError) as error:
             problems.append(str(error))
+    new = [name for name, kept in checked.items() if name not in record.files]
+    if new and not problems:
+        log.info("nothing was recorded of %s; it is recorded anew", entry.target)
+        _tell_copies(entry, {name: checked[name] for name in new})
     if not problems and checked != record.files:
         with contextlib.suppress(OSError):  # a cache that is read only is checked every time
             write(entry, replace(record, files=checked))
@@ -158,9 +182,19 @@ def problem(entry: Entry) -> str:
     return ""
 
 
+def _tell_copies(entry: Entry, new: dict[str, Kept]) -> None:
+    """Warn of the files that are believed as they are."""
+    if believed := [name for name, kept in new.items() if kept.known == COPY]:
+        warn(
+            f"nobody tells the sha256 of {', '.join(believed)} of the model {entry.name!r}, which "
+            f"is in {entry.target.parent} without a record, as a copy made by hand; those of now "
+            "were recorded, and are required from now on"
+        )
+
+
 def _names(entry: Entry, record: Record) -> list[str]:
     target = entry.target
-    if entry.address.file:
+    if not target.is_dir():
         return [target.name]
     there = (file.relative_to(target).as_posix() for file in target.rglob("*") if file.is_file())
     return sorted(record.files) or sorted(entry.files or there)
@@ -168,20 +202,28 @@ def _names(entry: Entry, record: Record) -> list[str]:
 
 def path_of(entry: Entry, name: str) -> Path:
     """Return where a file of a model is."""
-    return entry.target if entry.address.file else entry.target / name
+    return entry.target / name if entry.target.is_dir() else entry.target
 
 
 def _checked(entry: Entry, name: str, kept: Kept | None) -> Kept:
     path = path_of(entry, name)
     if not path.is_file():
         raise ModelError(f"{path} is missing")
-    now = path.stat()
     needed = entry.sha256 or (kept.sha256 if kept else None)
-    if kept and (kept.sha256, kept.size, kept.mtime_ns) == (needed, now.st_size, now.st_mtime_ns):
+    if kept and kept.sha256 == needed and kept == kept.at(path):
         return kept
+    if needed is None:
+        _settle(path)
+    known = kept.known if kept else entry.hash_source if entry.sha256 else COPY
+    now = Kept("", 0, 0, known, kept.date if kept else today()).at(path)
     found = sha256_of(path)
     if needed not in (None, found):
         told = f", as it had on {kept.date}" if kept and not entry.sha256 else ""
         raise ModelError(f"the sha256 of {path} is {found}; it should be {needed}{told}")
-    known = kept.known if kept else entry.hash_source if entry.sha256 else "a copy made by hand"
-    return Kept(found, now.st_size, now.st_mtime_ns, known, kept.date if kept else today())
+    return replace(now, sha256=found)
+
+
+def _settle(path: Path) -> None:
+    """Wait for a file that is perhaps being copied."""
+    while 0 <= time.time() - path.stat().st_mtime < SETTLED_S:
+        time.sleep(SETTLED_S / 10)

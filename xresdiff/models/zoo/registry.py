@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xresdiff.errors import ModelError, raise_problems
+from xresdiff.errors import ModelError, raise_problems, warn
 from xresdiff.models import strict_json
 from xresdiff.models.zoo import embedded, fetch
-from xresdiff.models.zoo.addresses import is_address, parse
+from xresdiff.models.zoo.addresses import is_address, masked, parse
 from xresdiff.models.zoo.entries import Entry, at_address
 from xresdiff.models.zoo.known import KNOWN
 from xresdiff.options import cache_dir
@@ -20,6 +20,7 @@ __all__ = [
     "entries",
     "find",
     "find_address",
+    "forget_hint",
     "locate",
     "locate_address",
     "names",
@@ -30,6 +31,7 @@ __all__ = [
 YOURS = "your registry"  # told the sha256 of a registered model
 
 _registered: dict[str, Entry] = {}  # of this session
+_warned: set[str] = set()  # of the registry file
 
 
 def register(
@@ -75,7 +77,12 @@ def register(
     Raises
     ------
     ModelError
-        If the name is that of another known model, or the address cannot be.
+        If the name is that of another known model, or anything else that is told cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If it takes the place of a model that you registered before, elsewhere.
 
     Examples
     --------
@@ -86,24 +93,41 @@ def register(
     Traceback (most recent call last):
     xresdiff.errors.ModelError: the name 'rain-16x' is taken; choose another
     """
-    fixed = {entry.name for entry in [*_published(), *_listed()]}
+    fixed = {entry.name for entry in [*_published(), *_listed()[0]]}
     if name in fixed:
         raise ModelError(f"the name {name!r} is taken; choose another")
-    text = os.fspath(url)
-    _registered[name] = Entry(
-        name=name,
-        url=text if is_address(text) else str(Path(text).expanduser().absolute()),
-        title=title,
-        sha256=sha256,
-        hash_source=YOURS if sha256 else "",
-        size_bytes=size_bytes,
-        licence=licence,
-        domain=domain,
-        resolution=resolution,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        citation=citation,
-    )
+    told = {
+        "name": name,
+        "url": _placed(url, Path()),
+        "title": title,
+        "sha256": sha256,
+        "hash_source": YOURS if sha256 else "",
+        "size_bytes": size_bytes,
+        "licence": licence,
+        "domain": domain,
+        "resolution": resolution,
+        "inputs": list(inputs) if isinstance(inputs, tuple) else inputs,
+        "outputs": list(outputs) if isinstance(outputs, tuple) else outputs,
+        "citation": citation,
+    }
+    entry = strict_json.read(Entry, told, what=f"model {name!r}")
+    before = _registered.get(entry.name, entry)
+    if before.url != entry.url:
+        warn(f"{name!r} was {masked(before.url)}; from now on it is {masked(entry.url)}")
+    _registered[entry.name] = entry
+
+
+def _placed(url: Any, folder: Path) -> Any:
+    """Return an address as it is, and a path absolute, counted from a folder."""
+    text = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if not isinstance(text, str) or is_address(text):
+        return text
+    if not text:
+        raise ModelError("the url is empty: it needs to be an address, or the path of a model")
+    try:
+        return str((folder / Path(text).expanduser()).absolute())
+    except RuntimeError as error:  # there is no such user
+        raise ModelError(f"the url {text!r} cannot be found: {error}") from error
 
 
 def entries() -> list[Entry]:
@@ -112,44 +136,57 @@ def entries() -> list[Entry]:
     Raises
     ------
     ModelError
-        If anything in the registry file is wrong.
+        If anything in the registry file that ``XRESDIFF_REGISTRY`` names is wrong; for that of the
+        cache folder there is a warning.
     """
-    return [*_published(), *_listed(), *_registered.values()]
+    return [*_published(), *_listed()[0], *_registered.values()]
 
 
 def _published() -> list[Entry]:
     return [*map(embedded.entry_of, embedded.folders().values()), *KNOWN]
 
 
-def _listed() -> list[Entry]:
-    """Read the registry file, if there is one."""
+def _listed() -> tuple[list[Entry], str]:
+    """Read the registry file, if there is one; return what is wrong with it, too."""
     named = os.environ.get("XRESDIFF_REGISTRY")
     path = Path(named).expanduser() if named else cache_dir() / "registry.toml"
     if not named and not path.is_file():
-        return []
+        return [], ""
+    read, problems = _read_registry(path.absolute())
+    try:
+        raise_problems(problems, what=f"read the registry file {path}", error=ModelError)
+    except ModelError as error:
+        if named:
+            raise
+        if str(error) not in _warned:
+            _warned.add(str(error))
+            warn(f"{error}. Until that is mended, the rest of the known models is there")
+        return read, str(error)
+    return read, ""
+
+
+def _read_registry(path: Path) -> tuple[list[Entry], list[str]]:
+    """Return what can be read of a registry file, and what is wrong with the rest."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read the registry file {path}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [str(error)]
     taken = {entry.name for entry in _published()}
     read, problems = [], []
     for name, table in tables.items():
         try:
             if name in taken:
                 raise ModelError(f"the name {name!r} is taken; choose another")
-            read.append(_of_table(name, table, path.absolute().parent))
+            read.append(_of_table(name, table, path.parent))
         except ModelError as error:
             problems.append(str(error))
-    raise_problems(problems, what=f"read the registry file {path}", error=ModelError)
-    return read
+    return read, problems
 
 
 def _of_table(name: str, table: Any, folder: Path) -> Entry:
     if not isinstance(table, dict) or not isinstance(table.get("url"), str):
         raise ModelError(f"{name} is no table with a url. Write [{name}], and url = '...' below it")
-    url = table["url"]
-    if not is_address(url):
-        url = str(folder / Path(url).expanduser())
+    url = _placed(table["url"], folder)
     told = {"hash_source": YOURS} if "sha256" in table else {}
     data = {**told, **table, "name": name, "url": url}
     return strict_json.read(Entry, data, what=f"model [{name}]")
@@ -264,6 +301,30 @@ def find_address(text: str) -> Path:
     return fetch.find(_addressed(text))
 
 
+def forget_hint(text: str) -> str:
+    """Return the line that removes a model from the cache, to be fetched anew.
+
+    Parameters
+    ----------
+    text : str
+        A name that :func:`names` has, or an address.
+
+    Returns
+    -------
+    str
+        Empty for a model that is not in the cache, but inside this package or at a path.
+
+    Examples
+    --------
+    >>> forget_hint("rain-16x"), forget_hint("corrdiff-taiwan")[:11]
+    ('', 'type rm -r ')
+    """
+    entry = _addressed(text) if is_address(text) else _named(text)
+    if not entry.url or entry.address.local is not None:
+        return ""
+    return fetch.forget_hint(entry)
+
+
 def portable(text: str) -> bool:
     """Tell whether a name or an address means the same model in every process.
 
@@ -284,7 +345,7 @@ def portable(text: str) -> bool:
     (True, False)
     """
     if is_address(text):
-        mine = [*_listed(), *_registered.values()]
+        mine = [*_listed()[0], *_registered.values()]
         return parse(text).local is None and text not in {entry.url for entry in mine}
     return text in {entry.name for entry in _published()}
 
@@ -301,10 +362,12 @@ def _named(name: str) -> Entry:
     known = {entry.name: entry for entry in entries()}
     if name in known:
         return known[name]
+    _, problem = _listed()
+    broken = f" But perhaps your registry has it: {problem}." if problem else ""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise ModelError(
         f"no model is called {name!r}, and no file or folder either{hint} "
-        f"Known models: {', '.join(names()) or 'none'}. A model of your own is opened by its path, "
-        "open_model('path/to/model.resdiff'), or named: xresdiff.register"
+        f"Known models: {', '.join(names()) or 'none'}.{broken} A model of your own is opened by "
+        "its path, open_model('path/to/model.resdiff'), or named: xresdiff.register"
     )

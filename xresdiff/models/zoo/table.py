@@ -89,7 +89,8 @@ def models() -> ModelTable:
     Raises
     ------
     ModelError
-        If anything in your registry file is wrong.
+        If anything in the registry file that ``XRESDIFF_REGISTRY`` names is wrong; for that of the
+        cache folder there is a warning.
 
     Examples
     --------
@@ -120,8 +121,9 @@ def _widths(rows: list[tuple[str, ...]]) -> list[int]:
     """Return the widths of the columns; the widest are wrapped until all of them fit."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = WIDTH - len(GAP) * (len(widths) - 1)
+    widths[0] = min(widths[0], room - NARROWEST * (len(widths) - 1))
     while sum(widths) > room and max(widths[1:]) > NARROWEST:
-        widths[1 + widths[1:].index(max(widths[1:]))] -= 1  # names stay whole
+        widths[1 + widths[1:].index(max(widths[1:]))] -= 1  # names stay whole, if they can
     return widths
 
 
