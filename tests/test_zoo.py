@@ -294,7 +294,7 @@ def test_the_table_fits_with_long_words():
 def test_taiwan_tells_what_to_order():
     for shown in (repr(models()), models()._repr_html_()):
         words = " ".join(shown.split())
-        assert "19.25-28° N, 116-126° E, every 0.25°" in words
+        assert "19.25-28° N, 116-125.75° E, every 0.25°" in words
         assert "at 500 and 850 hPa" in words
 
 

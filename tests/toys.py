@@ -199,3 +199,8 @@ def write_toy_model(
         for stage, net in nets.items()
     }
     return write_package(path, toy_card(**(fields | changes)), weights)
+
+
+def noisy(*shape: int, seed: int = 1) -> torch.Tensor:
+    """Return normal numbers, the same for the same seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -1,5 +1,6 @@
 """Find the variable of every channel in an input; say which are missing or in unlike units."""
 
+import re
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Literal
 
@@ -137,8 +138,8 @@ def _absent(ds: xr.Dataset, channel: Channel) -> str:
 
 def _looks_like_wind(da: xr.DataArray) -> bool:
     """Tell whether a speed, which is in units of a rate of rain too, may be one of the wind."""
-    words = f"{da.name} {da.attrs.get('long_name', '')}".lower()
-    rain = any(word in words for word in ("precip", "rain", "snow", "tp", "pr"))
+    words = re.split(r"[\W_]+", f"{da.name} {da.attrs.get('long_name', '')}".lower())
+    rain = any(w in ("tp", "pr") or w.startswith(("precip", "rain", "snow")) for w in words)
     return plain(str(da.attrs.get("units", ""))) == "m s-1" and not rain
 
 

@@ -167,7 +167,13 @@ def seconds(coord: xr.DataArray) -> xr.DataArray:
     array([86400.])
     """
     plain = xr.DataArray(coord.variable.to_base_variable(), name=coord.name)
-    return xr.apply_ufunc(_seconds, plain, dask="parallelized", output_dtypes=[np.float64])
+    return xr.apply_ufunc(
+        _seconds,
+        plain,
+        kwargs={"name": coord.name, "dims": coord.dims},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
 
 
 def lead_problems(ds: xr.Dataset, card: ModelCard) -> list[str]:
@@ -286,16 +292,17 @@ def _dates(index: pd.Index) -> str:
     return ", ".join(told) if len(told) < 4 else f"{told[0]}, {told[1]}, ... {told[-1]}"
 
 
-def _seconds(values: np.ndarray) -> np.ndarray:
+def _seconds(values: np.ndarray, *, name: Hashable, dims: tuple[Hashable, ...]) -> np.ndarray:
     if values.dtype.kind == "O":
         texts = [_gregorian(value) for value in values.ravel()]
         values = np.array(texts, dtype="datetime64[us]").reshape(values.shape)
     if values.dtype.kind != "M":
         raise InputError(f"times of the type {values.dtype} are none: xr.decode_cf(ds)")
     if np.isnat(values).any():
+        there = f"ds[{name!r}].notnull().values"
         raise InputError(
-            "a time is missing (NaT), but the networks are told the time of every field: "
-            "ds.dropna('time')"
+            f"a time of {name!r} is missing (NaT), but the networks are told the time of every "
+            f"field; leave it out: ds.isel({', '.join(f'{dim}={there}' for dim in dims[:1])})"
         )
     since = (values.astype("datetime64[us]") - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     return np.asarray(since, dtype=np.float64)

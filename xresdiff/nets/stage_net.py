@@ -81,7 +81,8 @@ class StageNet(nn.Module):
         sigma : float or torch.Tensor, () or (b,) or (b, 1, 1, 1), optional
             Noise level of the residual stage; the mean stage takes no notice of it.
         lead_time, position : optional
-            See :meth:`xresdiff.nets.unet.UNet.forward`.
+            See :meth:`xresdiff.nets.unet.UNet.forward`. A network without maps of its place takes
+            no notice of `position`.
 
         Returns
         -------

@@ -139,7 +139,8 @@ def _refuse_status(entry: Entry) -> None:
     if entry.status == "by hand":
         raise ModelError(
             f"the model {entry.name!r} is not fetched for you: it {entry.reason}. Download it from "
-            f"{entry.address.page} and open it by its path: open_model('path/to/{entry.name}')"
+            f"{entry.address.page} and open it by its path: open_model('path/to/{entry.name}'), "
+            "as a folder that docs/published-models.rst describes"
         )
 
 
@@ -306,7 +307,10 @@ def _check(path: Path, source: Source, before: Kept | None) -> str:
         _refuse_strange(path, source.suffix)
     found = sha256_of(path)
     if source.sha256 not in (None, found):
-        raise ModelError(f"its sha256 is {found}; {source.known} tells {source.sha256}")
+        raise ModelError(
+            f"its sha256 is {found}; {source.known} tells {source.sha256}. If you trust it, open "
+            "it by its own path"
+        )
     if source.sha256 is None and before and before.sha256 != found:
         raise ModelError(
             f"its sha256 is {found}; on {before.date} it was {before.sha256}. If you trust the "

@@ -26,7 +26,7 @@ KNOWN: tuple[Entry, ...] = (
         domain="Taiwan",
         resolution="0.25° -> 2.07 km",
         inputs=(
-            "12 variables of ERA5 at any hour, 19.25-28° N, 116-126° E, every 0.25°",
+            "12 variables of ERA5 at any hour, 19.25-28° N, 116-125.75° E, every 0.25°",
             "total column water vapour (tcwv)",
             "geopotential, temperature, u and v of the wind at 500 and 850 hPa (z, t, u, v)",
             "temperature at 2 m (t2m)",

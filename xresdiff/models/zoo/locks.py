@@ -47,7 +47,7 @@ def _held(path: Path, target: Path) -> IO[str]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.warning("another process fetches %s; waiting for it", target.name)
+            log.warning("another process makes %s; waiting for it", target.name)
             fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
