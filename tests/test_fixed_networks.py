@@ -160,3 +160,16 @@ class TestNetworks:
         channels = model.card.outputs
         expected = np.stack([noise[i] * c.std for i, c in enumerate(channels)])
         np.testing.assert_allclose(drawn[0], expected, rtol=1e-4, atol=1e-2)
+
+
+def test_networks_that_are_to_be_exact_are(tmp_path):
+    lat, lon = np.linspace(20.0, 27.0, 448), np.linspace(118.0, 126.0, 448)
+    model = write_fixed_model(tmp_path / "m", write_grid(lat, lon))
+    coarse = (295 + 8 * rng.normal(size=(1, 2, 448, 448))).astype("f4")
+    loaded = runtime.Runtime(model, torch.device("cpu"), torch.float32)
+    condition = loaded.domain.condition(torch.from_numpy(coarse), torch.zeros(1, 2))
+    exact = model.network("mean").double()
+    exact.dtype = torch.float64
+    expected = exact(None, condition.double()).numpy()
+    error = np.abs(loaded.mean(coarse) - expected).max() / np.ptp(expected)
+    assert error < 1e-6

@@ -27,7 +27,7 @@ from xresdiff.nets.samplers import SAMPLERS
 from xresdiff.nets.stage_net import StageNet
 from xresdiff.nets.unet import UNet, UNetConfig
 
-NEAR = 1e-4  # of the range of a field
+NEAR = 3e-5  # of the range of a field
 
 
 @dataclass(frozen=True)
