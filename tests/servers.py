@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from xresdiff.models.zoo import download, records
+from xresdiff.models.zoo.entries import Entry
 from xresdiff.options import set_options
 
 Answer = Callable[["Handler", bytes], None]
@@ -179,6 +180,19 @@ def serving_models(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ser
     monkeypatch.setattr(records, "SETTLED_S", 0.0)
     with set_options(progress=False), serving() as server:
         yield server
+
+
+def entry_of(server: Server, path: str) -> Entry:
+    """Return what is known of a model that is served at a path."""
+    data = server.files[path]
+    return Entry(
+        "toy",
+        f"{server.url}{path}",
+        sha256=hashlib.sha256(data).hexdigest(),
+        hash_source="this test",
+        size_bytes=len(data),
+        licence="CC-BY-4.0",
+    )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from xresdiff.engine.hours import (
     lead_labels,
     lead_problems,
     on_hours,
+    places,
     seconds,
     time_problems,
 )
@@ -40,10 +41,13 @@ def days(start="2015-02-27T12", n=5, calendar="standard") -> xr.Dataset:
 
 @pytest.mark.parametrize(("offset", "number"), [(-24.0, 0), (0.0, 1), (24.0, 2)])
 def test_every_hour_has_the_fields_of_its_day_and_of_the_neighbours(offset, number):
-    hours = on_hours(days(), CARD, offset)
+    hours = on_hours(days(), CARD)
     assert hours.sizes["time"] == 3 * 24
+    told = days().isel(places(days(), CARD, offset))
     expected = np.repeat(np.arange(3.0) + number, 24)
-    np.testing.assert_array_equal(hours["tas"].isel(x=1), expected)
+    np.testing.assert_array_equal(told["tas"].isel(x=1), expected)
+    own = np.repeat(np.arange(3.0) + 1, 24)
+    np.testing.assert_array_equal(hours["tas"].isel(x=1), own)
     times = pd.date_range("2015-02-28T00", periods=72, freq="h")
     np.testing.assert_array_equal(hours["time"], times.to_numpy())
     assert hours["time"].attrs == {"standard_name": "time"}
@@ -75,8 +79,9 @@ def test_lazy_fields_stay_lazy_and_the_input_as_it_was():
     ds = days().chunk(time=2)
     before = ds.copy(deep=True)
     with raise_if_dask_computes():
-        hours = on_hours(ds, CARD, 24.0)
+        hours, after = on_hours(ds, CARD), ds.isel(places(ds, CARD, 24.0))
     assert hours["tas"].chunks is not None
+    assert after["tas"].chunks is not None
     xr.testing.assert_identical(ds, before)
 
 

@@ -14,10 +14,9 @@ import time
 
 import pytest
 
-from tests.servers import dies, mounted, serving_models, slow
+from tests.servers import dies, entry_of, mounted, serving_models, slow
 from xresdiff.errors import ModelError, StoreError
 from xresdiff.models.zoo import download, records
-from xresdiff.models.zoo.entries import Entry
 from xresdiff.models.zoo.fetch import fetch, find, state
 from xresdiff.models.zoo.locks import locked
 from xresdiff.options import cache_dir, offline
@@ -36,14 +35,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def entry(server):
-    return Entry(
-        "toy",
-        f"{server.url}/toy.zip",
-        sha256=hashlib.sha256(DATA).hexdigest(),
-        hash_source="this test",
-        size_bytes=len(DATA),
-        licence="CC-BY-4.0",
-    )
+    return entry_of(server, "/toy.zip")
 
 
 @pytest.fixture

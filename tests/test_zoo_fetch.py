@@ -8,10 +8,20 @@ import random
 
 import pytest
 
-from tests.servers import Handler, dies, fails, page, redirects, sends, serving_models, slow, zipped
+from tests.servers import (
+    Handler,
+    dies,
+    entry_of,
+    fails,
+    page,
+    redirects,
+    sends,
+    serving_models,
+    slow,
+    zipped,
+)
 from xresdiff.errors import ModelError
 from xresdiff.models.zoo import download, records
-from xresdiff.models.zoo.entries import Entry
 from xresdiff.models.zoo.fetch import fetch, find, state
 from xresdiff.options import set_options
 
@@ -29,14 +39,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def entry(server):
-    return Entry(
-        "toy",
-        f"{server.url}/toy.zip",
-        sha256=hashlib.sha256(DATA).hexdigest(),
-        hash_source="this test",
-        size_bytes=len(DATA),
-        licence="CC-BY-4.0",
-    )
+    return entry_of(server, "/toy.zip")
 
 
 @pytest.fixture

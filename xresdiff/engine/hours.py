@@ -81,7 +81,7 @@ def time_problems(ds: xr.Dataset, card: ModelCard, variables: Iterable[Hashable]
     return problems
 
 
-def on_hours(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> xr.Dataset:
+def on_hours(ds: xr.Dataset, card: ModelCard) -> xr.Dataset:
     """Bring fields to the times that the model gives, lazily.
 
     Parameters
@@ -90,14 +90,12 @@ def on_hours(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> xr.Datas
         Input without :func:`time_problems`, left as it is.
     card : ModelCard
         Of the model.
-    offset_h : float, default 0
-        Which fields: those this many hours from the input time, one of the card's offsets.
 
     Returns
     -------
     xarray.Dataset
         Its times are the hours of every input time whose neighbours are all there, in the calendar
-        of the input; at each of them, the fields of the input time, or of its neighbour.
+        of the input; at each of them, the fields of the input time.
     """
     name = _time_name(ds)
     if name is None or not moves_time(card):
@@ -109,7 +107,7 @@ def on_hours(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> xr.Datas
     (dim,) = ds[name].dims
     attrs = {key: value for key, value in ds[name].attrs.items() if key != "bounds"}
     moved = ds.drop_vars([ds[name].attrs.get("bounds"), name], errors="ignore")
-    return moved.isel(places(ds, card, offset_h)).assign_coords({name: (dim, times, attrs)})
+    return moved.isel(places(ds, card)).assign_coords({name: (dim, times, attrs)})
 
 
 def places(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> dict[Hashable, np.ndarray]:
@@ -117,8 +115,10 @@ def places(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> dict[Hasha
 
     Parameters
     ----------
-    ds, card, offset_h
+    ds, card
         As of :func:`on_hours`.
+    offset_h : float, default 0
+        Which fields: those this many hours from the input time, one of the card's offsets.
 
     Returns
     -------

@@ -140,7 +140,8 @@ def _regridded(
     """Move the fields onto the grid of the networks, those of one method together."""
     assert request.placement.coarse is not None
     done: dict[int, xr.DataArray] = {}
-    methods = [request.methods[i] for i in request.distinct]
+    every = request.methods
+    methods = [every[i] for i in request.distinct]
     for method in dict.fromkeys(methods):
         same = [i for i, own in enumerate(methods) if own == method]
         try:

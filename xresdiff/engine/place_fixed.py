@@ -27,9 +27,9 @@ def place_in_region(
     assert isinstance(goal, FixedTarget)  # the caller's to check
     problems = _no_grid(grid, model)
     try:
-        problems += coords.check_order(given)
-        if coords.check_order(given):
-            return None, problems
+        disorder = coords.check_order(given)
+        if disorder:
+            return None, [*problems, *disorder]
         ds = read_bounds(ds, given)
         fine, coarse = _grids(read_grid(model.read(goal.grid), model.card), goal)
         there = coords.find_horizontal(coarse)
@@ -68,8 +68,13 @@ def _grids(file: xr.Dataset, goal: FixedTarget) -> tuple[xr.Dataset, xr.Dataset]
     return fine, xr.Dataset(coords=axes)
 
 
+def _side(spacing: tuple[float, float]) -> float:
+    """Return the side of a square as large as a cell (km), as cards tell it."""
+    return float(np.sqrt(np.prod(spacing)))
+
+
 def _too_coarse(spacing: tuple[float, float], name: str, goal: FixedTarget) -> list[str]:
-    if np.sqrt(np.prod(spacing)) <= COARSEST * goal.coarse_spacing_km:
+    if _side(spacing) <= COARSEST * goal.coarse_spacing_km:
         return []
     return [
         f"the spacing of the input is {spelled(spacing)} km; {name} learned from fields of "
@@ -80,7 +85,7 @@ def _too_coarse(spacing: tuple[float, float], name: str, goal: FixedTarget) -> l
 
 def _warn_of_fineness(spacing: tuple[float, float], name: str, goal: FixedTarget) -> None:
     """Warn of an input with details that the model has never seen in one."""
-    if np.sqrt(np.prod(spacing)) >= FINEST * goal.coarse_spacing_km:
+    if _side(spacing) >= FINEST * goal.coarse_spacing_km:
         return
     warn(
         f"the spacing of the input is {spelled(spacing)} km; {name} learned from fields of "

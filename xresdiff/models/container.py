@@ -16,7 +16,7 @@ from typing import IO
 
 from xresdiff.errors import ModelError, StoreError, raise_problems
 
-__all__ = ["PLAIN_NAME", "listing", "previous", "read", "write"]
+__all__ = ["PLAIN_NAME", "listing", "previous", "read", "suspicion", "write"]
 
 SUFFIX = ".resdiff"  # of the files that are zips
 PLAIN_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")  # means one file on every file system
@@ -54,9 +54,26 @@ def _suspicion(member: zipfile.ZipInfo, times: int) -> str:
     """Say what is wrong with a member of a zip; nothing, if it is a plain file."""
     if not PLAIN_NAME.fullmatch(member.orig_filename):
         return "is not a plain file name"
+    return suspicion(member, times)
+
+
+def suspicion(
+    member: zipfile.ZipInfo, times: int, kinds: tuple[int, ...] = (0, stat.S_IFREG)
+) -> str:
+    """Say what is wrong with a member of a zip, whatever its name; nothing, if nothing is.
+
+    Parameters
+    ----------
+    member : zipfile.ZipInfo
+        The member.
+    times : int
+        How many there are of its name.
+    kinds : tuple of int
+        What it may be, as `stat` numbers it; 0 where the zip does not tell.
+    """
     if times > 1:
         return f"is there {times} times"
-    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+    if stat.S_IFMT(member.external_attr >> 16) not in kinds:
         return "is a link or a device"
     if member.flag_bits & 1:
         return "is encrypted"

@@ -14,7 +14,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from xresdiff.models.published.package_files import M, Metadata, channels_of
+from xresdiff.models.published.package_files import M, Metadata
 from xresdiff.models.published.package_parts import Parts, base_card, extras_of, read_parts
 from xresdiff.models.published.translation import Translation
 
@@ -55,23 +55,13 @@ def translate(folder: Path, name: str) -> Translation:
     """
     parts = read_parts(folder, Metadata, what="Earth2Studio package")
     metadata = parts.metadata
-    groups = {"input": metadata.input_variables, "output": metadata.output_variables}
-    inputs, outputs = (
-        channels_of(
-            names,
-            parts.stats[group],
-            parts.problems,
-            units=metadata.units,
-            is_input=group == "input",
-        )
-        for group, names in groups.items()
-    )
+    channels = parts.channels("input"), parts.channels("output")
     known = {"inputs": len(metadata.input_variables), "invariants": len(parts.statics.names)}
     parts.check_networks(known, {})
     check_mode(parts)
     parts.check_sigmas()
     parts.finish()
-    card = base_card(name, parts, (inputs, outputs), extras_of(parts.statics, parts.stats))
+    card = base_card(name, parts, channels, extras_of(parts.statics, parts.stats))
     card = replace(card, description=card.description + _description(metadata))
     return parts.translation(card, *parts.grids)
 

@@ -94,13 +94,7 @@ def translate(folder: Path, name: str) -> Translation:
     """
     parts = read_parts(folder, GefsMetadata, what="GEFS-HRRR package")
     metadata, stats = parts.metadata, parts.stats
-    inputs = channels_of(
-        metadata.input_variables,
-        stats["input"],
-        parts.problems,
-        units=metadata.units,
-        is_input=True,
-    )
+    inputs = parts.channels("input")
     outputs = _outputs(metadata, stats["output"], parts.stages["mean"], parts.problems)
     _check_networks(parts)
     check_mode(parts)

@@ -13,6 +13,7 @@ from xresdiff.models.published.package_files import (
     M,
     Metadata,
     Stats,
+    channels_of,
     read_metadata,
     read_stats,
 )
@@ -94,6 +95,13 @@ class Parts(Generic[M]):
         assert self.target is not None  # `finish` was before
         assert self.coarse is not None
         return self.target, self.coarse
+
+    def channels(self, group: Literal["input", "output"]) -> tuple[Channel, ...]:
+        """Return the inputs or the outputs by what is known of their names."""
+        names = getattr(self.metadata, f"{group}_variables")
+        units, is_input = self.metadata.units, group == "input"
+        scales = self.stats[group]
+        return channels_of(names, scales, self.problems, units=units, is_input=is_input)
 
     def check_networks(
         self, known: Mapping[str, int], more: Mapping[str, int], **own: object

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from xresdiff.errors import ModelError, raise_problems
+from xresdiff.models.container import suspicion
 
 __all__ = ["Tree", "open_tree"]
 
@@ -173,15 +174,7 @@ def _suspicion(member: zipfile.ZipInfo, times: int) -> str:
     name = member.orig_filename
     if name.startswith("/") or ".." in PurePosixPath(name).parts or set(name) & set("\\:\0"):
         return "does not lie within it"
-    if times > 1:
-        return f"is there {times} times"
-    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device"
-    if member.flag_bits & 1:
-        return "is encrypted"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is neither stored nor deflated"
-    return ""
+    return suspicion(member, times, (0, stat.S_IFREG, stat.S_IFDIR))
 
 
 def _ends_with(name: str, marker: str) -> bool:
