@@ -20,10 +20,7 @@ import xarray as xr
 import zarr
 
 import xresdiff
-from xresdiff.engine.loop import Recipe
-from xresdiff.engine.patches import SelfCoarsened
 from xresdiff.engine.runtime import build
-from xresdiff.engine.stages import NoiseLevels, Recipes, fit_model
 from xresdiff.models.card import (
     Channel,
     DataSource,
@@ -34,6 +31,12 @@ from xresdiff.models.card import (
     StageCard,
     Transform,
 )
+from xresdiff.models.package import Stage, write_package
+from xresdiff.train.fit import Recipes, fit_model
+from xresdiff.train.grown import initial_weights
+from xresdiff.train.patches import SelfCoarsened
+from xresdiff.train.recipe import Recipe
+from xresdiff.train.stages import NoiseLevels
 
 FACTOR, PATCH = 16, 128
 
@@ -155,8 +158,10 @@ def main() -> None:
     training += mrms(arguments.data / "mrms_extra_train.zarr.zip")
     training += fmi(arguments.data / "fmi_2016-09-28_train.nc")
     validation = mrms(arguments.data / "mrms_validation.zarr.zip")
+    card = rain_card()
+    weights = initial_weights(card, seed=RECIPES.mean.seed, start=None)
     model = fit_model(
-        rain_card(),
+        write_package(arguments.out / "start", card, weights),
         SelfCoarsened.of(training, FACTOR, PATCH),
         SelfCoarsened.of(validation, FACTOR, PATCH).without_scaling(),
         recipes=RECIPES,
@@ -165,7 +170,11 @@ def main() -> None:
     )
     print(model)
     if arguments.install:
-        model.save(Path(xresdiff.__file__).parent / "models/embedded/rain-16x")
+        half: dict[Stage, dict[str, np.ndarray]] = {
+            stage: {name: w.astype("f2") for name, w in model.weights(stage).items()}
+            for stage in ("mean", "residual")
+        }
+        write_package(Path(xresdiff.__file__).parent / "models/embedded/rain-16x", model.card, half)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ cards = st.builds(
 
 extras = st.builds(
     Extra,
-    st.sampled_from(("static", "cos_zenith", "hour_of_day")),
+    st.sampled_from(get_args(get_type_hints(Extra)["kind"])),
     words.filter(bool),
     numbers,
     positive,
@@ -135,7 +136,9 @@ def test_every_card_can_be_shown(card):
 def test_defaults_may_be_left_out_of_a_file():
     data = json.loads(toy_card().to_json())
     del data["sampler"], data["inputs"][0]["aliases"], data["references"]
+    del data["mean"]["scale"], data["residual"]["scale"]
     card = ModelCard.from_json(json.dumps(data))
+    assert card.residual.scale == ()
     assert card.sampler == SamplerCard()
     assert card.inputs[0].aliases == ()
 
@@ -182,7 +185,14 @@ def test_whole_numbers_are_read_as_numbers():
             "conditioning[0]: 'bicubic' must be one of bilinear",
         ),
         ({"mean__network__config": {"stems": 4}}, "mean.network.config['stems']: unknown key; the"),
-        ({"outputs__0__name": "rain", "conserve": []}, "global_residual: true needs every output"),
+        (
+            {"outputs__0__name": "rain", "conserve": []},
+            "global_residual: true needs at least one output that is an input",
+        ),
+        ({"residual__scale": [0.3, 0.2]}, "residual.scale: has 2 numbers; needed are 1, one per"),
+        ({"residual__scale": [0]}, "residual.scale[0]: 0 must be positive"),
+        ({"residual__scale": ["big"]}, "residual.scale[0]: 'big' must be a number"),
+        ({"mean__scale": [0.3]}, "mean.scale: is for the residual stage"),
         ({"name": "../toy"}, "name: '../toy' must be letters, digits, '.', '_' and '-'"),
         ({"title": "\x1b[2J"}, r"title: '\x1b[2J' must hold no control characters"),
         (
@@ -312,6 +322,20 @@ def test_text_tells_what_a_scientist_needs_to_know():
             "  References: Mardani et al. (2025), doi:10.1038/s43247-025-02042-5",
         ]
     )
+
+
+def test_a_base_needs_one_output_that_is_an_input():
+    wind = Channel("ws", "wind_speed", "m s-1")
+    assert toy_card(outputs=(PRECIP_RATE, wind)).global_residual
+    assert fixed_card(global_residual=True).global_residual
+    with pytest.raises(ModelError, match="at least one output that is an input"):
+        fixed_card(global_residual=True, outputs=(wind,))
+
+
+def test_extras_tell_whether_they_need_the_time():
+    place = (Extra("static", "orography"), Extra("latitude", std=45.0))
+    assert not fixed_card(extras=place).timed
+    assert fixed_card(extras=(*place, Extra("cos_year"))).timed
 
 
 def test_a_fixed_target_tells_its_region():

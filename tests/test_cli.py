@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from functools import wraps
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 from xresdiff import cli, demo
 from xresdiff.cli import main, open_file
 from xresdiff.errors import InputError
+from xresdiff.train import config as config_file
 from xresdiff.tutorial import rain_pair
 
 
@@ -121,8 +123,86 @@ def test_demo_on_a_file_without_rain_is_refused(tmp_path, capsys):
 def test_train_is_given_the_pair(pair, asked, capsys):
     assert main(["train", *map(str, pair), "--steps", "5", "--out", "run"]) == 0
     assert (asked["coarse"].sizes["y"], asked["target"].sizes["y"]) == (4, 64)
-    assert (asked["model"], asked["steps"], asked["out"]) == ("rain-16x", 5, "run")
+    assert (asked["model"], asked["steps"], asked["out"]) == (None, 5, "run")
     assert capsys.readouterr().out == "trained run/model\n"
+
+
+@pytest.mark.parametrize(("rank", "told"), [("0", "trained run/model\n"), ("1", "")])
+@pytest.mark.usefixtures("asked")
+def test_of_several_processes_one_tells_what_was_trained(pair, capsys, monkeypatch, rank, told):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert main(["train", *map(str, pair)]) == 0
+    assert capsys.readouterr().out == told
+
+
+def test_train_needs_a_target(pair, capsys):
+    assert main(["train", str(pair[0])]) == 2
+    assert "a target is needed beside" in capsys.readouterr().err
+
+
+@pytest.fixture
+def config(pair, tmp_path):
+    """Path of a file that tells a training."""
+    path = tmp_path / "config.yaml"
+    path.write_text("coarse: coarse.nc\ntarget: fine.zarr\nsteps: {mean: 2, residual: 3}\n")
+    return path
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the functions behind a file, stood in for, were asked for."""
+    options = {}
+
+    def called(name):
+        def function(**given):
+            options.update(given, function=name)
+            return SimpleNamespace(path="run/model")
+
+        return function
+
+    for name in ("finetune", "train"):
+        monkeypatch.setattr(config_file, name, wraps(getattr(config_file, name))(called(name)))
+    return options
+
+
+def test_a_file_tells_a_training(config, told, capsys):
+    assert main(["train", str(config)]) == 0
+    assert told["function"] == "finetune"
+    assert told["coarse"].sizes["y"] == 4
+    assert told["target"].precip_rate.chunks is not None
+    assert told["steps"] == {"mean": 2, "residual": 3}
+    assert capsys.readouterr().out == "trained run/model\n"
+
+
+def test_what_is_typed_counts_more_than_the_file(config, told):
+    assert main(["train", str(config), "--steps", "9", "--out", "there"]) == 0
+    assert (told["steps"], told["out"]) == (9, "there")
+
+
+def test_a_file_may_train_from_nothing_and_describe_channels(config, told):
+    rain = "{name: precip_rate, standard_name: rainfall_rate, units: mm h-1, minimum: 0.0}"
+    config.write_text(config.read_text() + f"model: none\noutputs: [{rain}, t2m]\n")
+    assert main(["train", str(config)]) == 0
+    assert told["function"] == "train"
+    assert "model" not in told
+    assert told["outputs"][0].minimum == 0
+    assert told["outputs"][1] == "t2m"
+
+
+def test_all_that_is_wrong_with_a_file_is_told(config, told, capsys):
+    config.write_text("coarse: coarse.nc\nstepz: 3\nlayers: 4\n")
+    assert main(["train", str(config)]) == 2
+    err = capsys.readouterr().err
+    assert "target is missing" in err
+    assert "'stepz' is no argument; they are coarse, target, model" in err
+    assert "'layers' is no argument" in err
+
+
+def test_a_file_that_is_no_mapping_is_refused(config, told, capsys):
+    config.write_text("- coarse.nc\n- fine.zarr\n")
+    assert main(["train", str(config)]) == 2
+    assert "lines such as 'coarse: coarse.zarr' are needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["upscale"], ["demo", "--members", "few"]])

@@ -41,6 +41,13 @@ def test_the_base_is_the_interpolated_input():
     assert not Fields(toy_card(global_residual=False)).base(rain()).any()
 
 
+def test_outputs_that_are_no_inputs_have_a_base_of_zero():
+    fields = Fields(toy_card(outputs=(TEMPERATURE, PRECIP_RATE)))
+    base = fields.base(rain())
+    assert not base[:, 0].any()
+    assert torch.equal(base[:, 1:], Fields(toy_card()).base(rain()))
+
+
 def test_channels_are_matched_by_name():
     card = toy_card(inputs=(TEMPERATURE, PRECIP_RATE), outputs=(PRECIP_RATE, TEMPERATURE))
     fields = Fields(card)

@@ -4,16 +4,21 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from torch.nn import functional as F
 
 from tests import regions
 from tests.helpers import raise_if_dask_computes
 from tests.regions import CURVED, LAT, LAT_2D, LON, LON_2D, write_bay
 from tests.toys import fixed_card, write_fixed_model
-from xresdiff import downscale, finetune, target_grid
+from tests.training_toys import write_model
+from xresdiff import downscale, regrid, target_grid
 from xresdiff.engine import missing, runtime
+from xresdiff.engine.fields import encoded
+from xresdiff.engine.fixed import Fixed
 from xresdiff.errors import InputError
-from xresdiff.models.card import Channel, FixedTarget
+from xresdiff.models.card import Channel, FixedTarget, Padding
 from xresdiff.models.grid_file import write_grid
 
 
@@ -135,6 +140,42 @@ def write_like(model, **changes):
     return write_fixed_model(path, CURVED, **changes)
 
 
+class TestBase:
+    def test_is_the_regridded_input_of_outputs_that_are_inputs(self, era5, tmp_path):
+        t2m, u10 = fixed_card().inputs
+        outputs = (
+            dataclasses.replace(t2m, mean=280.0, std=4.0),
+            dataclasses.replace(u10, name="v"),
+        )
+        card = fixed_card(outputs=outputs, global_residual=True)
+        model = write_model(tmp_path / "m", card, CURVED, quiet=("mean",))
+        mean = draw(era5, model, stage="mean")
+        expected = regrid(era5[["t2m"]], mean, method="latlon_bilinear").t2m
+        np.testing.assert_allclose(mean.t2m, expected, atol=1e-3)
+        assert not mean.v.values.any()
+
+    def test_of_a_stretched_target_is_the_stretched_input(self, tmp_path):
+        lat, lon = LAT[::4], np.linspace(119.0, 122.0, 9)
+        target = FixedTarget("a bay", 4.0, 28.0, stretched=True)
+        model = write_model(
+            tmp_path / "m",
+            fixed_card(target=target, global_residual=True),
+            write_grid(LAT, LON, coarse=(lat, lon)),
+        )
+        coarse = torch.randn(1, 2, 6, 9, generator=torch.Generator().manual_seed(0)) + 280
+        base = Fixed(model).base(coarse)
+        stretched = F.interpolate(coarse, (24, 36), mode="bilinear")
+        torch.testing.assert_close(base, encoded(stretched, model.card.outputs))
+
+    def test_is_padded_as_the_condition_is(self, tmp_path):
+        target = FixedTarget("a bay", 4.0, 28.0, padding=Padding((3, 5), (4, 4)))
+        card = fixed_card(target=target, global_residual=True)
+        fixed = Fixed(write_model(tmp_path / "m", card, CURVED))
+        coarse = torch.randn(1, 2, 24, 36, generator=torch.Generator().manual_seed(0)) + 280
+        condition = fixed.condition(coarse, torch.zeros(1, 2, dtype=torch.float64))
+        torch.testing.assert_close(fixed.base(coarse), condition)
+
+
 class TestRefusals:
     def test_an_input_that_is_too_small(self, era5, bay):
         message = refusal(era5.sel(longitude=slice(117, 121)), bay)
@@ -194,10 +235,6 @@ class TestRefusals:
         message = refusal(z.to_dataset(name="z"), model)
         assert "'z' is geopotential, 'gh' is geopotential height, in 'm': ds['gh'] = " in message
         assert "500 and 500" not in message
-
-    def test_fine_tuning(self, era5, bay):
-        with pytest.raises(InputError, match="cannot fine-tune bay"):
-            finetune(era5, era5, model=bay)
 
 
 class TestOtherTimes:

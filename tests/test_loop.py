@@ -1,158 +1,200 @@
 import logging
 import math
-from dataclasses import dataclass, replace
+import threading
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from xresdiff.engine.loop import Recipe, Stage, fit
-from xresdiff.engine.patches import Batch
-from xresdiff.errors import InputError
-
-CPU = torch.device("cpu")
-RECIPE = Recipe(
-    steps=20, batch_size=4, patch=8, learning_rate=0.02, warmup=3, validate_every=5, seed=11
+from tests.loop_toys import (
+    CPU,
+    RECIPE,
+    Affine,
+    Toy,
+    Watched,
+    assert_same_run,
+    assert_same_weights,
+    killed_at,
+    train,
+    two_layers,
 )
-
-
-@dataclass
-class Toy:
-    """Patches whose target is an affine function of the input."""
-
-    drawn: int = 0
-
-    def draw(self, rng, size, patch):
-        self.drawn += 1
-        coarse = rng.normal(size=(size, 1, patch, patch)).astype(np.float32)
-        return Batch(coarse, 3 * coarse + 1, np.ones_like(coarse))
-
-
-class Killed(BaseException):
-    """What nothing in the loop catches."""
-
-
-def toy_loss(net, batch, generator):
-    coarse, fine = torch.from_numpy(batch.coarse), torch.from_numpy(batch.fine)
-    noise = 0.1 * torch.randn(coarse.shape, generator=generator)
-    return (net(coarse + noise) - fine).square().mean()
-
-
-def toy_stage(loss=toy_loss, width=4, **changes):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1), nn.Dropout(0.2), nn.Conv2d(width, 1, 1)
-        )
-    return replace(Stage("toy", net, loss, Toy(), Toy()), **changes)
-
-
-def without_times(history):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
-
-
-def assert_same_run(first, second):
-    for name, value in first[0].items():
-        assert torch.equal(value, second[0][name]), name
-    assert without_times(first[1]) == without_times(second[1])
-
+from xresdiff.errors import InputError
+from xresdiff.train.loop import Recipe, _batches
 
 # --- what training does
 
 
 def test_a_toy_is_learned(tmp_path):
-    recipe = replace(RECIPE, steps=300, validate_every=50, learning_rate=0.05)
+    recipe = replace(RECIPE, steps=150, validate_every=50, learning_rate=0.1)
     net = nn.Conv2d(1, 1, 1)
     nn.init.zeros_(net.weight)  # far from the answer, so that there is something to learn
     nn.init.zeros_(net.bias)
-    stage = toy_stage(net=net, loss=lambda net, batch, _: toy_loss_plain(net, batch))
-    weights, history = fit(stage, recipe, tmp_path, device=CPU)
+    weights, history = train(tmp_path, Toy(net), recipe)
     losses = [row["validation_loss"] for row in history]
     assert losses[-1] < 1e-3 * losses[0]
-    assert history[-1]["training_loss"] < history[0]["training_loss"]
+    assert history[-1]["training_loss"] < history[1]["training_loss"]
     assert weights["weight"].item() == pytest.approx(3, abs=0.02)
     assert weights["bias"].item() == pytest.approx(1, abs=0.02)
 
 
-def toy_loss_plain(net, batch):
-    return (net(torch.from_numpy(batch.coarse)) - torch.from_numpy(batch.fine)).square().mean()
-
-
 def test_the_history_tells_how_it_went(tmp_path):
     recipe = replace(RECIPE, steps=12)
-    _, history = fit(toy_stage(), recipe, tmp_path, device=CPU)
-    assert [row["step"] for row in history] == [5, 10, 12]
-    assert [row["learning_rate"] for row in history] == [recipe.rate(n) for n in (4, 9, 11)]
+    _, history = train(tmp_path, recipe=recipe)
+    assert [row["step"] for row in history] == [0, 5, 10, 12]
+    rates = [row["learning_rate"] for row in history]
+    assert rates == [0, *(recipe.rate(n) for n in (4, 9, 11))]
     assert {*history[0]} == {
-        "step", "learning_rate", "training_loss", "validation_loss", "seconds",
+        "step", "learning_rate", "training_loss", "gradient_norm", "validation_loss", "seconds",
     }  # fmt: skip
     seconds = [row["seconds"] for row in history]
-    assert 0 < seconds[0] < seconds[1] < seconds[2]
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < seconds[3]
 
 
 def test_the_training_loss_is_the_mean_since_the_last_validation(tmp_path):
     seen = []
-
-    def loss(net, batch, generator):
-        value = toy_loss(net, batch, generator)
-        if net.training:
-            seen.append(value.item())
-        return value
-
-    _, history = fit(toy_stage(loss), RECIPE, tmp_path, device=CPU)
+    stage = Watched(lambda batch, loss: seen.append(loss.item() / batch.weight.sum()))
+    _, history = train(tmp_path, stage)
     means = [np.mean(seen[i : i + 5]) for i in range(0, 20, 5)]
-    assert [row["training_loss"] for row in history] == pytest.approx(means)
+    assert [row["training_loss"] for row in history[1:]] == pytest.approx(means)
+
+
+def test_the_gradient_is_that_of_the_mean_over_what_counts(tmp_path):
+    norms = []
+
+    def act(batch, loss):
+        parameters = list(stage.net.parameters())
+        gradients = torch.autograd.grad(loss / batch.weight.sum(), parameters, retain_graph=True)
+        norms.append(math.sqrt(sum(float(g.square().sum()) for g in gradients)))
+
+    stage = Watched(act)
+    _, history = train(tmp_path, stage, replace(RECIPE, steps=5))
+    assert history[-1]["gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-5)
+
+
+def test_a_gradient_is_clipped(tmp_path):
+    """With its norm far below the epsilon of AdamW, a clipped gradient moves nothing."""
+    recipe = replace(RECIPE, steps=5, weight_decay=0, clip=1e-14)
+    start = {name: value.clone() for name, value in two_layers().state_dict().items()}
+    weights, history = train(tmp_path, Toy(), recipe)
+    assert history[-1]["gradient_norm"] > 0.1  # as it was before
+    for name, value in weights.items():
+        torch.testing.assert_close(value, start[name], atol=1e-6, rtol=0)
 
 
 def test_the_best_weights_are_those_of_the_best_validation(tmp_path):
-    scores, weights = iter([0.5, 0.3, 0.9, 0.4]), []
+    scores, weights = iter([0.6, 0.5, 0.3, 0.9, 0.4]), []
 
-    def loss(net, batch, generator):
-        if net.training:
-            return toy_loss(net, batch, generator)
+    def validate(net):
         weights.append(net[0].weight.clone())
-        return torch.tensor(next(scores))
+        return {"validation_loss": next(scores)}
 
-    recipe = replace(RECIPE, validation_batches=1)
-    best, history = fit(toy_stage(loss), recipe, tmp_path, device=CPU)
-    assert [row["validation_loss"] for row in history] == pytest.approx([0.5, 0.3, 0.9, 0.4])
-    assert torch.equal(best["0.weight"], weights[1])
+    best, history = train(tmp_path, validate=validate)
+    assert [row["validation_loss"] for row in history] == [0.6, 0.5, 0.3, 0.9, 0.4]
+    assert torch.equal(best["0.weight"], weights[2])
 
 
 def test_training_is_in_train_mode_and_validation_is_not(tmp_path):
     modes = []
+    stage = Watched(lambda *_: modes.append((stage.net.training, torch.is_grad_enabled())))
 
-    def loss(net, batch, generator):
+    def validate(net):
         modes.append((net.training, torch.is_grad_enabled()))
-        return toy_loss(net, batch, generator)
+        return {"validation_loss": 1.0}
 
-    fit(toy_stage(loss), replace(RECIPE, steps=5), tmp_path, device=CPU)
-    assert modes == [(True, True)] * 5 + [(False, False)] * RECIPE.validation_batches
+    train(tmp_path, stage, replace(RECIPE, steps=5), validate=validate)
+    assert modes == [(False, False), *[(True, True)] * 5, (False, False)]
 
 
-def test_no_more_batches_are_drawn_than_needed(tmp_path):
-    stage = toy_stage()
-    fit(stage, RECIPE, tmp_path, device=CPU)
-    assert stage.training.drawn == RECIPE.steps
+def test_it_stops_when_the_score_stays(tmp_path):
+    scores = iter([9.0, 5.0, 3.0, 4.0, 3.5, 1.0])
+    recipe = replace(RECIPE, steps=100, patience=2)
+    _, history = train(
+        tmp_path, recipe=recipe, validate=lambda _: {"validation_loss": next(scores)}
+    )
+    assert [row["step"] for row in history] == [0, 5, 10, 15, 20]
+
+
+def test_a_stopped_run_is_not_trained_again(tmp_path):
+    recipe = replace(RECIPE, steps=100, patience=1)
+    validate = lambda _: {"validation_loss": 1.0}  # noqa: E731
+    expected = train(tmp_path, recipe=recipe, validate=validate)
+    assert expected[1][-1]["step"] == 10
+    assert_same_run(train(tmp_path, killed_at(0), recipe, validate=validate), expected)
+
+
+def test_without_a_step_the_weights_are_those_of_the_start(tmp_path):
+    weights, history = train(tmp_path, Toy(), replace(RECIPE, steps=0))
+    assert_same_weights(weights, two_layers().state_dict())
+    assert [row["step"] for row in history] == [0]
+
+
+def test_steps_without_any_target_are_counted_and_change_nothing(tmp_path):
+    weights, history = train(tmp_path, Toy(), replace(RECIPE, steps=5), Affine(missing=math.inf))
+    assert_same_weights(weights, two_layers().state_dict())
+    assert history[-1]["step"] == 5
+    assert math.isnan(history[-1]["training_loss"])
+
+
+def test_no_better_score_than_at_the_start_is_said(tmp_path, caplog):
+    scores = iter([1.0, 1.5])
+    train(
+        tmp_path,
+        recipe=replace(RECIPE, steps=5),
+        validate=lambda _: {"validation_loss": next(scores)},
+    )
+    assert "no validation gave a better validation_loss (1.5) than" in caplog.text
+
+
+def test_frozen_weights_stay(tmp_path):
+    stage = Toy()
+    stage.net[0].requires_grad_(False)
+    start = stage.net[0].weight.clone()
+    weights, _ = train(tmp_path, stage)
+    assert torch.equal(weights["0.weight"], start)
 
 
 def test_the_callers_random_numbers_are_left_alone(tmp_path):
     before = torch.get_rng_state()
-    fit(toy_stage(), replace(RECIPE, steps=2), tmp_path, device=CPU)
+    train(tmp_path, recipe=replace(RECIPE, steps=2))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_stages_draw_different_batches(tmp_path):
-    sums = {}
-    for name in ("mean", "residual"):
+def test_dropout_comes_from_the_seed_alone(tmp_path):
+    first = train(tmp_path / "a")
+    torch.rand(7)
+    assert_same_run(train(tmp_path / "b"), first)
+    other = train(tmp_path / "c", Toy())
+    assert not torch.equal(other[0]["0.weight"], first[0]["0.weight"])
 
-        def loss(net, batch, generator, name=name):
-            sums.setdefault(name, batch.coarse.sum())
-            return toy_loss(net, batch, generator)
 
-        fit(toy_stage(loss, name=name), replace(RECIPE, steps=1), tmp_path, device=CPU)
-    assert sums["mean"] != sums["residual"]
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = two_layers()
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_keeps_its_names_and_learns_the_same(tmp_path):
+    plain, _ = train(tmp_path / "plain", Toy(Wrapped()))
+    torch._dynamo.reset()
+    compiled, _ = train(tmp_path / "compiled", Toy(Wrapped()), replace(RECIPE, compile=True))
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
+    assert {*compiled} == {*plain}
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_line_tells_the_pace_once(tmp_path):
+    train(tmp_path, recipe=replace(RECIPE, steps=30))
+    lines = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "a step" in line]
+    assert len(lines) == 1
+    assert "s for 30 steps, peak memory" in lines[0]
 
 
 # --- the recipe
@@ -178,133 +220,156 @@ def test_no_warm_up_starts_at_the_top():
 def test_the_average_has_the_width_asked_for(tmp_path, width, exponent):
     """Hold the average against the weighted sum of all the steps' weights that it stands for."""
     path = []  # the parameter before every step
-
-    def loss(net, batch, generator):
-        if net.training:
-            path.append(net.weight.item())
-        return toy_loss_plain(net, batch)
-
+    torch.manual_seed(0)
+    stage = Watched(lambda *_: path.append(stage.net.weight.item()), net=nn.Conv2d(1, 1, 1))
     recipe = replace(RECIPE, steps=40, validate_every=40, ema_width=width)
-    stage = toy_stage(loss, net=nn.Conv2d(1, 1, 1).double().float())
-    weights, _ = fit(stage, recipe, tmp_path, device=CPU)
+    weights, _ = train(tmp_path, stage, recipe)
     after = np.array([*path[1:], stage.net.weight.item()])
     edges = (np.arange(41) / 40) ** (exponent + 1)  # integral of t^exponent, scaled to one
-    assert weights["weight"].item() == pytest.approx((np.diff(edges) * after).sum(), rel=1e-4)
+    assert weights["weight"].item() == pytest.approx((np.diff(edges) * after).sum(), abs=1e-5)
     density = np.linspace(0, 1, 10_001) ** exponent
     moment = [np.trapezoid(density * np.linspace(0, 1, 10_001) ** k) for k in range(3)]
     deviation = math.sqrt(moment[2] / moment[0] - (moment[1] / moment[0]) ** 2)
     assert deviation == pytest.approx(width, rel=1e-3)
 
 
-# --- killed and resumed
+# --- the batches
 
 
-def killed_at(step, loss=toy_loss):
-    """Return a loss that kills the training in a step."""
-    count = iter(range(10**6))
+class Numbered:
+    """Draws that are their number, the later the faster; some cannot be drawn."""
 
-    def kill(net, batch, generator):
-        if net.training and next(count) == step:
-            raise Killed
-        return loss(net, batch, generator)
+    def __init__(self, broken=-1):
+        self.broken, self.threads, self.asked = broken, set(), []
 
-    return kill
-
-
-@pytest.mark.parametrize("step", [0, 4, 5, 13, 19])
-def test_kill_and_resume_is_uninterrupted(tmp_path, step):
-    expected = fit(toy_stage(), RECIPE, tmp_path / "..", device=CPU)
-    for name in ("toy.pt", "toy.before"):
-        (tmp_path / ".." / name).unlink()
-    with pytest.raises(Killed):
-        fit(toy_stage(killed_at(step)), RECIPE, tmp_path, device=CPU)
-    assert_same_run(fit(toy_stage(), RECIPE, tmp_path, device=CPU), expected)
+    def batch(self, step, rank, world):
+        self.asked.append(step)
+        self.threads.add(threading.current_thread().name)
+        time.sleep(0.002 * (step % 3))
+        if step == self.broken:
+            raise InputError(f"no batch {step}")
+        return step
 
 
-@pytest.mark.parametrize("left", ["nothing", "a start", "half", "all but a byte", "other bytes"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, left):
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    expected = fit(toy_stage(), RECIPE, whole, device=CPU)
-    with pytest.raises(Killed):
-        fit(toy_stage(killed_at(17)), RECIPE, tmp_path, device=CPU)
-    newest = tmp_path / "toy.pt"
-    data = newest.read_bytes()
-    kept = {
-        "nothing": b"",
-        "a start": data[:100],
-        "half": data[: len(data) // 2],
-        "all but a byte": data[:-1],
-        "other bytes": bytes(range(256)) * 16,
-    }
-    newest.write_bytes(kept[left])
-    steps = []
+def test_batches_come_in_order():
+    assert list(_batches(Numbered(), CPU, range(3, 30))) == list(range(3, 30))
 
-    def loss(net, batch, generator):
-        steps.append(net.training)
-        return toy_loss(net, batch, generator)
 
+def test_batches_are_drawn_ahead_by_two_threads_but_not_far():
+    draws = Numbered()
+    batches = _batches(draws, CPU, range(100))
+    for _ in range(5):
+        next(batches)
+        time.sleep(0.02)
+    assert 5 < len(draws.asked) <= 9
+    batches.close()
+    assert draws.threads == {"draws_0", "draws_1"}
+    assert not any(thread.name.startswith("draws") for thread in threading.enumerate())
+
+
+def test_a_batch_that_cannot_be_drawn_is_an_error_in_its_place():
+    batches = _batches(Numbered(broken=4), CPU, range(9))
+    assert [next(batches) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="no batch 4"):
+        next(batches)
+
+
+def test_no_more_batches_are_drawn_than_needed(tmp_path):
+    patches = Affine()
+    train(tmp_path, patches=patches)
+    assert sum(patches.drawn) == RECIPE.steps * RECIPE.batch_size
+
+
+def test_an_interrupt_leaves_no_thread(tmp_path):
+    def interrupt(batch, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Watched(interrupt))
+    assert not any(thread.name.startswith("draws") for thread in threading.enumerate())
+
+
+def test_stages_draw_different_batches(tmp_path):
+    sums = {}
+    for name in ("mean", "residual"):
+        stage = Watched(lambda batch, _, n=name: sums.setdefault(n, batch.coarse.sum()), name=name)
+        stage.act = lambda batch, _, n=name: sums.update({n: batch.coarse.sum()})
+        train(tmp_path, stage, replace(RECIPE, steps=1))
+    assert sums["mean"] != sums["residual"]
+
+
+# --- memory
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_micro_batches_add_up_to_the_batch(tmp_path, size):
+    whole, _ = train(tmp_path / "whole", Toy())
+    parts, _ = train(tmp_path / "parts", Toy(), replace(RECIPE, micro_batch=size))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
+
+
+def greedy(most, error=torch.OutOfMemoryError, **settings):
+    """Return a stage whose memory holds so many patches, and the sizes that it was given."""
+    sizes = []
+
+    def act(batch, loss):
+        sizes.append(len(batch))
+        if len(batch) > most:
+            raise error("out of memory")
+
+    return Watched(act, **settings), sizes
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
+def test_batches_are_halved_when_memory_runs_out(tmp_path, caplog, error):
+    stage, sizes = greedy(1, error)
+    halved, _ = train(tmp_path / "halved", stage)
+    whole, _ = train(tmp_path / "whole", Toy())
+    assert sizes == [4, 2, *[1] * 4 * RECIPE.steps]
+    for name, value in whole.items():
+        torch.testing.assert_close(halved[name], value, rtol=1e-4, atol=1e-5)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [
+        "memory ran out; going on with 1 of 4 patches at a time, whose gradients are added up: "
+        "the result is the same"
+    ]
+
+
+def test_how_many_patches_fit_is_remembered(tmp_path):
+    stage, _ = greedy(2)
+    train(tmp_path, stage, replace(RECIPE, steps=20, patience=1), validate=lambda _: SAME)
+    stage, sizes = greedy(2)
+    train(tmp_path, stage)
+    assert sizes == [2] * 20
+
+
+SAME = {"validation_loss": 1.0}
+
+
+def test_memory_that_runs_out_again_is_not_said_again(tmp_path, caplog):
+    count = iter(range(100))
+
+    def act(batch, loss):
+        if len(batch) > (2 if next(count) < 20 else 1):
+            raise MemoryError
+
+    train(tmp_path, Watched(act))
+    assert caplog.text.count("memory ran out") == 1
+
+
+def test_a_patch_that_does_not_fit_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"single patch of 8 pixels; type patch=4"):
+        train(tmp_path, greedy(0)[0])
+
+
+def test_other_errors_are_not_taken_for_want_of_memory(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes"):
+        train(tmp_path, Watched(lambda *_: (_ for _ in ()).throw(RuntimeError("shapes differ"))))
+
+
+def test_the_log_is_told_to_nobody_who_did_not_ask(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        resumed = fit(toy_stage(loss), RECIPE, tmp_path, device=CPU)
-    assert_same_run(resumed, expected)
-    assert sum(steps) == 10  # from the checkpoint before, at step 10
-    assert "toy.pt is damaged" in caplog.text
-
-
-def test_without_a_good_checkpoint_training_starts_anew(tmp_path, caplog):
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    expected = fit(toy_stage(), RECIPE, whole, device=CPU)
-    for name in ("toy.pt", "toy.before"):
-        (tmp_path / name).write_bytes(b"rubbish")
-    assert_same_run(fit(toy_stage(), RECIPE, tmp_path, device=CPU), expected)
-    assert caplog.text.count("is damaged") == 2
-
-
-def test_a_kill_between_two_files_loses_nothing_but_time(tmp_path):
-    expected = fit(toy_stage(), RECIPE, tmp_path, device=CPU)
-    (tmp_path / "toy.pt").rename(tmp_path / "toy.new")  # not renamed yet
-    assert_same_run(fit(toy_stage(), RECIPE, tmp_path, device=CPU), expected)
-
-
-def test_a_finished_run_is_not_trained_again(tmp_path):
-    expected = fit(toy_stage(), RECIPE, tmp_path, device=CPU)
-    assert_same_run(fit(toy_stage(killed_at(0)), RECIPE, tmp_path, device=CPU), expected)
-
-
-def test_seconds_go_on(tmp_path):
-    with pytest.raises(Killed):
-        fit(toy_stage(killed_at(11)), RECIPE, tmp_path, device=CPU)
-    state = torch.load(tmp_path / "toy.pt", weights_only=True)
-    state["history"][-1]["seconds"] = 1000.0
-    torch.save(state, tmp_path / "toy.pt")
-    _, history = fit(toy_stage(), RECIPE, tmp_path, device=CPU)
-    assert history[-1]["seconds"] > 1000
-
-
-def test_what_a_checkpoint_holds(tmp_path):
-    fit(toy_stage(), RECIPE, tmp_path, device=CPU)
-    state = torch.load(tmp_path / "toy.pt", weights_only=True)
-    assert {*state} == {
-        "net", "ema", "optimiser", "step", "best", "best_weights", "history",
-    }  # fmt: skip
-    assert state["step"] == 20
-    assert {path.name for path in tmp_path.iterdir()} == {"toy.pt", "toy.before"}
-
-
-# --- what is refused
-
-
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
-    fit(toy_stage(width=4), RECIPE, tmp_path, device=CPU)
-    with pytest.raises(InputError, match=r"toy\.pt is a checkpoint of another network; .*out="):
-        fit(toy_stage(width=5), RECIPE, tmp_path, device=CPU)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_refused(tmp_path, value):
-    def loss(net, batch, generator):
-        return toy_loss(net, batch, generator) * value
-
-    with pytest.raises(InputError, match=r"toy stage is (nan|inf) in step 0; .*=0\.002"):
-        fit(toy_stage(loss), RECIPE, tmp_path, device=CPU)
+        train(tmp_path)
+    assert caplog.text == ""
+    assert "toy {'step': 20.0" in (tmp_path / "log.txt").read_text()

@@ -5,8 +5,10 @@ import pytest
 import xarray as xr
 
 from xresdiff.downscale import downscale
+from xresdiff.engine.missing import check_block
 from xresdiff.errors import InputError
 from xresdiff.grids.coarsen import coarsen
+from xresdiff.models.card import Channel
 
 
 @pytest.fixture
@@ -154,3 +156,39 @@ def test_infinite_values_are_missing_never_dry(coarse, draw):
         draw(coarse)
     rain = draw(coarse, skipna=True).precip_rate
     assert int(rain.isnull().sum()) == 2 * 4 * 4
+
+
+def test_rounded_values_at_the_end_of_others_are_no_fill_values(coarse, draw):
+    rng = np.random.default_rng(0)
+    around = np.round(99000 + 600 * rng.normal(size=coarse.precip_rate.shape)).clip(max=99998)
+    coarse["precip_rate"] = coarse.precip_rate.copy(data=around.astype("f4"))
+    coarse.precip_rate[1, 2, 3] = 99999.0
+    assert bool(draw(coarse).precip_rate.notnull().all())
+
+
+def block(values, **channel):
+    """Return values after the check of a channel that is never negative."""
+    known = Channel("x", minimum=0.0, **channel)
+    shaped = np.asarray(values, np.float32).reshape(1, 1, 1, -1)
+    places = [f"x={i}" for i in range(shaped.size)]
+    return check_block(
+        shaped, what="no", channels=(known,), names=("x",), rows=["y=0"], columns=places
+    )
+
+
+@pytest.mark.parametrize("values", [[-0.05, 500.0], [-0.05, -0.2]], ids=["dawn", "night"])
+def test_radiation_just_below_zero_is_none(values):
+    done = block(values, standard_name="", units="W m-2")
+    assert done.min() == 0
+
+
+def test_radiation_far_below_zero_is_refused():
+    with pytest.raises(InputError, match="below its minimum of 0 W m-2, the first, -99"):
+        block([-99.0, 500.0], standard_name="", units="W m-2")
+
+
+def test_what_is_just_below_the_minimum_goes_by_the_size_of_values():
+    large = np.linspace(0, 1000, 50)
+    assert block([-0.5, *large], standard_name="", units="1").min() == 0
+    with pytest.raises(InputError, match="below its minimum"):
+        block([-0.5, *large / 1000], standard_name="", units="1")

@@ -269,3 +269,41 @@ class TestDomains:
     def test_models_that_work_anywhere_have_none(self):
         with pytest.raises(InputError, match="works anywhere"):
             plot.domain(toy_card())
+
+
+# --- trainings
+
+
+def trained():
+    """Return the history of a training of two stages."""
+    nan = np.nan
+    losses = [[1.0, 0.3, 0.2], [0.9, 0.5, 0.55]]
+    crps = [[nan, nan, nan], [0.4, 0.3, 0.35]]
+    data = {
+        "training_loss": losses,
+        "validation_loss": losses,
+        "crps_of_means": crps,
+        "spread_skill": crps,
+    }
+    dims = ("stage", "step")
+    variables = {name: (dims, np.array(values)) for name, values in data.items()}
+    return xr.Dataset(variables, {"stage": ["mean", "residual"], "step": [0, 10, 20]})
+
+
+def test_a_history_has_a_panel_for_each_stage_and_score():
+    figure = trained().resdiff.plot.history()
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles[:2] == ["mean stage", "residual stage"]
+    assert len(titles) == 4
+
+
+def test_a_history_marks_the_weights_that_were_kept():
+    mean, residual, *_ = trained().resdiff.plot.history().axes
+    assert mean.lines[-1].get_xdata()[0] == 20  # by the loss
+    assert residual.lines[-1].get_xdata()[0] == 10  # by the CRPS
+    assert [text.get_text() for text in mean.get_legend().get_texts()][-1] == "kept"
+
+
+def test_what_is_no_history_is_refused():
+    with pytest.raises(InputError, match="no history of a training"):
+        xr.Dataset({"t2m": ("x", [1.0])}).resdiff.plot.history()

@@ -1,5 +1,6 @@
 """The engine: one model per process, one thread per device, batches that fit, both precisions."""
 
+import dataclasses
 import shutil
 import threading
 import time
@@ -9,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.regions import CURVED
+from tests.toys import PRECIP_RATE, fixed_card, toy_card
+from tests.training_toys import write_model
 from xresdiff.downscale import downscale
 from xresdiff.engine import runtime
 from xresdiff.engine.arguments import Settings
 from xresdiff.engine.runtime import Draw
 from xresdiff.errors import InputError, ModelError
-from xresdiff.models.card import SamplerCard
+from xresdiff.models.card import Channel, SamplerCard, Transform
 
 SETTINGS = Settings(SamplerCard(steps=2))
 DRAWS = [Draw(t, (f"time={t}",), m) for t in range(3) for m in range(3)]
@@ -70,6 +74,28 @@ def test_batches_are_halved_when_memory_runs_out(loaded, inputs, monkeypatch, er
     close(loaded.members(inputs, mean, DRAWS, SETTINGS), members)
     assert few.sizes[:3] == [9, 4, 2]
     assert sum(few.sizes[2:]) == 9 * SETTINGS.sampler.steps
+
+
+@pytest.mark.parametrize("kind", ["refined", "fixed"])
+def test_residuals_are_multiplied_by_the_scale_of_their_output(inputs, tmp_path, kind):
+    wind = Channel("ws", "wind_speed", "m s-1")
+    rain = dataclasses.replace(PRECIP_RATE, minimum=None, transform=Transform("identity"))
+    channels = {"inputs": (rain, wind), "outputs": (rain, wind), "global_residual": False}
+    card = toy_card(conserve=(), **channels) if kind == "refined" else fixed_card(**channels)
+    grid = None if kind == "refined" else CURVED
+    size = (6, 5) if kind == "refined" else (24, 36)
+    coarse = np.random.default_rng(0).normal(size=(1, 2, *size)).astype("f4")
+
+    def residual(name, **scale):
+        model = write_model(tmp_path / name, card, grid, quiet=("mean",), residual=scale)
+        own = runtime.load(model.key, "cpu", "float32")
+        mean = own.mean(coarse)
+        return own.members(coarse, mean, DRAWS[:2], SETTINGS) - own.physical(mean, coarse)[[0, 0]]
+
+    plain = residual("plain")
+    np.testing.assert_array_equal(residual("one", scale=(1.0, 1.0)), plain)
+    scaled = residual("scaled", scale=(0.5, 3.0))
+    np.testing.assert_allclose(scaled, plain * [[[0.5]], [[3.0]]], rtol=1e-3, atol=1e-5)
 
 
 def test_a_single_field_too_many_is_an_error(loaded, inputs, monkeypatch):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import log2, sqrt
 
 import pytest
@@ -5,9 +6,10 @@ import torch
 from torch import Tensor
 
 from tests.peers import needs_peers, peer_arrays, peer_net, relative_error
-from xresdiff.models.parts import SAMPLER_NAMES
+from xresdiff.models.parts import SAMPLER_NAMES, SamplerCard
 from xresdiff.nets.edm import Denoiser, edm_sigmas
 from xresdiff.nets.samplers import SAMPLERS, Churn, dpmpp_2m, euler, evaluations, heun
+from xresdiff.train.draft import SAMPLER
 
 SIDE = 4
 SIGMA_MAX = 80.0
@@ -283,3 +285,34 @@ def test_a_peers_samples_are_the_same(case, sampler, steps, levels, churn):
         )
     assert ours.dtype == theirs.dtype
     assert relative_error(ours, theirs) < 1e-5
+
+
+# --- of the models that are trained here
+
+
+def decibels_off(sampler: SamplerCard) -> Tensor:
+    """Return by how much sampling changes the variance of modes of a Gaussian residual, in dB."""
+    std = torch.tensor([0.03, 0.06, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
+    levels = edm_sigmas(
+        sampler.steps,
+        sigma_min=sampler.sigma_min,
+        sigma_max=sampler.sigma_max,
+        rho=sampler.rho,
+    )
+
+    def exact(x: Tensor, sigma: Tensor) -> Tensor:
+        return x * std**2 / (std**2 + sigma.reshape(-1, 1) ** 2)
+
+    latent = torch.ones(1, len(std), dtype=torch.float64)
+    drawn = SAMPLERS[sampler.name](exact, latent, levels, noise=no_noise, churn=Churn())
+    return 20 * (drawn[0] / std).log10()
+
+
+def test_the_sampler_of_trained_models_keeps_the_variance_of_residuals():
+    assert decibels_off(SAMPLER).abs().max() < 0.6
+
+
+def test_heuns_method_adds_variance_at_as_many_evaluations():
+    heuns = replace(SAMPLER, name="heun", steps=8)
+    assert evaluations(heuns.name, heuns.steps) < evaluations(SAMPLER.name, SAMPLER.steps)
+    assert decibels_off(heuns).max() > 2

@@ -410,3 +410,32 @@ def test_differences_of_temperature_are_not_scored_as_temperatures():
 def test_tables_hold_scores_alone():
     ens = xr.DataArray([[1.0], [2.0]], dims=("member", "x"), coords={"crs": 0}, name="rain")
     assert list(scores(ens, ens[0]).to_dataframe()) == ["rain"]
+
+
+# --- names of rows and columns
+
+
+@pytest.mark.parametrize("members", [True, False])
+def test_rows_and_columns_may_have_other_names_in_obs(ens, obs, members):
+    ens = ens if members else ens.isel(member=0)
+    other = obs.rename(lat="latitude", lon="longitude")
+    xr.testing.assert_identical(mae(ens, other), mae(ens, obs))
+
+
+def test_two_dimensional_coordinates_of_other_names_are_compared(ens, obs):
+    lat, lon = np.meshgrid(obs["lat"], obs["lon"], indexing="ij")
+    points = {"lat": (("y", "x"), lat), "lon": (("y", "x"), lon)}
+    ens, obs = (
+        da.drop_vars(["lat", "lon"]).rename(lat="y", lon="x").assign_coords(points)
+        for da in (ens, obs)
+    )
+    other = obs.rename(y="rows", x="columns", lat="latitude", lon="longitude")
+    xr.testing.assert_identical(mae(ens, other), mae(ens, obs))
+    with pytest.raises(InputError, match="the points of 'lat' are not those of the ensemble"):
+        mae(ens, other.assign_coords(latitude=other["latitude"] + 1))
+
+
+def test_other_points_under_other_names_are_refused(ens, obs):
+    other = obs.rename(lat="latitude", lon="longitude")
+    with pytest.raises(InputError, match=r"'lat' is 50 to 53 .* in the ensemble, 51 to 54"):
+        mae(ens, other.assign_coords(latitude=other["latitude"] + 1))

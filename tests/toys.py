@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 
+from xresdiff.grids.target import refine
 from xresdiff.models.card import (
     Channel,
     DataSource,
@@ -101,6 +103,21 @@ def write_fixed_model(path: Path, grid: bytes, *, told: int = 0, **changes: Any)
         weights[stage] = {name: value.numpy() for name, value in net.state_dict().items()}
         stages[stage] = StageCard(f"{stage}.safetensors", NetworkCard(config, 7))
     return write_package(path, fixed_card(**(stages | changes)), weights, grid=grid)
+
+
+def rain_pairs(times: int = 4, size: int = 8) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return a coarse and a fine Dataset of rain, for `toy_card`: block means, and their blocks."""
+    factor = 4
+    lat, lon = 50 + 0.15 * np.arange(size), 5 + 0.22 * np.arange(size)
+    time = np.datetime64("2024-07-01", "ns") + np.timedelta64(1, "h") * np.arange(times)
+    coarse = xr.Dataset(coords={"time": time, "lat": lat, "lon": lon})
+    target = refine(coarse, factor).assign_coords(time=time)
+    rng = np.random.default_rng(0)
+    rain = np.exp(rng.normal(size=(times, size * factor, size * factor))).astype(np.float32)
+    target["precip_rate"] = (("time", "lat", "lon"), rain, {"units": "mm h-1"})
+    means = rain.reshape(times, size, factor, size, factor).mean((2, 4))
+    coarse["precip_rate"] = (("time", "lat", "lon"), means, {"units": "mm h-1"})
+    return coarse, target
 
 
 def toy_weights() -> dict[Any, dict[str, np.ndarray]]:

@@ -12,13 +12,13 @@ from xresdiff.grids.coarsen import coarsen
 from xresdiff.grids.regrid import regrid
 from xresdiff.grids.target import refine, target_grid
 from xresdiff.models import room as models
-from xresdiff.models.card import ModelCard, SamplerCard
+from xresdiff.models.card import Channel, ModelCard, SamplerCard, Transform
 from xresdiff.models.opening import open_model
 from xresdiff.models.package import Model
 from xresdiff.models.zoo import register
 from xresdiff.options import set_options
 from xresdiff.store import to_zarr
-from xresdiff.train import finetune, history
+from xresdiff.train import finetune, history, train
 from xresdiff.verify.scores import (
     bias,
     crps,
@@ -36,11 +36,13 @@ from xresdiff.versions import show_versions
 __version__ = version("xresdiff")
 
 __all__ = [
+    "Channel",
     "Model",
     "ModelCard",
     "ResdiffDataArrayAccessor",
     "ResdiffDatasetAccessor",
     "SamplerCard",
+    "Transform",
     "bias",
     "cell_area",
     "coarsen",
@@ -65,4 +67,5 @@ __all__ = [
     "spread_skill",
     "target_grid",
     "to_zarr",
+    "train",
 ]

@@ -4,7 +4,7 @@ It also gives model cards their ``.plot``.
 """
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -15,24 +15,20 @@ import xresdiff.grids.coarsen as _coarsen
 import xresdiff.grids.regrid as _regrid
 import xresdiff.store as _store
 import xresdiff.train as _train
-import xresdiff.verify.scores as _scores
-import xresdiff.verify.spectra as _spectra
 from xresdiff.grids.regrid.make_weights import Method
-from xresdiff.models.card import ModelCard, SamplerCard
-from xresdiff.models.package import Model
+from xresdiff.models.card import Channel, ModelCard, SamplerCard
+from xresdiff.models.package import Model, Stage
 from xresdiff.overview import overview, overview_html
 from xresdiff.plot.domains import CardPlotMethods
 from xresdiff.plot.methods import PlotMethods
-from xresdiff.verify.kernels import Window
-from xresdiff.verify.pairs import Data, Dims
-from xresdiff.verify.spectra import Sides, Spacing
+from xresdiff.verify.methods import ScoreMethods
 
 __all__ = ["ResdiffDataArrayAccessor", "ResdiffDatasetAccessor"]
 
 ModelCard.plot = property(CardPlotMethods)  # figures are above models: they come from here
 
 
-class _Methods:
+class _Methods(ScoreMethods):
     """What Datasets and DataArrays have in common."""
 
     def __init__(self, obj: Any) -> None:
@@ -48,182 +44,6 @@ class _Methods:
     def plot(self) -> PlotMethods:
         """Figures; see :mod:`xresdiff.plot`."""
         return PlotMethods(self._obj)
-
-    def crps(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        fair: bool = True,
-        skipna: bool = True,
-    ) -> Any:
-        """Score an ensemble with the continuous ranked probability score (CRPS).
-
-        See :func:`xresdiff.crps`.
-        """
-        return _scores.crps(
-            self._obj,
-            obs,
-            member_dim=member_dim,
-            dim=dim,
-            weights=weights,
-            fair=fair,
-            skipna=skipna,
-        )
-
-    def mae(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Average the absolute error of the ensemble mean.
-
-        See :func:`xresdiff.mae`.
-        """
-        return _scores.mae(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def rmse(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Take the root of the mean squared error of the ensemble mean.
-
-        See :func:`xresdiff.rmse`.
-        """
-        return _scores.rmse(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def bias(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Average the ensemble mean minus the truth.
-
-        See :func:`xresdiff.bias`.
-        """
-        return _scores.bias(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def spread(
-        self,
-        obs: Data | None = None,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Take the root of the mean variance of the members, the variance being unbiased.
-
-        See :func:`xresdiff.spread`.
-        """
-        return _scores.spread(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def spread_skill(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Divide the spread by the error of the ensemble mean.
-
-        See :func:`xresdiff.spread_skill`.
-        """
-        return _scores.spread_skill(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def rank_histogram(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> Any:
-        """Count how often the truth takes each place among the sorted members.
-
-        See :func:`xresdiff.rank_histogram`.
-        """
-        return _scores.rank_histogram(
-            self._obj, obs, member_dim=member_dim, dim=dim, weights=weights, skipna=skipna
-        )
-
-    def scores(
-        self,
-        obs: Data,
-        *,
-        reference: Mapping[str, Data] | None = None,
-        member_dim: Hashable | None = None,
-        dim: Dims = None,
-        weights: xr.DataArray | None = None,
-        skipna: bool = True,
-    ) -> xr.Dataset:
-        """Tabulate the scores of an ensemble, and of what it should beat.
-
-        See :func:`xresdiff.scores`.
-        """
-        return _scores.scores(
-            self._obj,
-            obs,
-            reference=reference,
-            member_dim=member_dim,
-            dim=dim,
-            weights=weights,
-            skipna=skipna,
-        )
-
-    def spectrum(
-        self, *, dim: Sides | None = None, spacing_km: Spacing | None = None, window: Window = "dct"
-    ) -> Any:
-        """Spread the variance of every field over wavelengths.
-
-        See :func:`xresdiff.spectrum`.
-        """
-        return _spectra.spectrum(self._obj, dim=dim, spacing_km=spacing_km, window=window)
-
-    def log_spectral_distance(
-        self,
-        obs: Data,
-        *,
-        member_dim: Hashable | None = None,
-        dim: Sides | None = None,
-        spacing_km: Spacing | None = None,
-        window: Window = "dct",
-    ) -> Any:
-        """Compare the spectrum of the members with that of the truth, in decibels.
-
-        See :func:`xresdiff.log_spectral_distance`.
-        """
-        return _spectra.log_spectral_distance(
-            self._obj, obs, member_dim=member_dim, dim=dim, spacing_km=spacing_km, window=window
-        )
 
     def coarsen(self, factor: int) -> Any:
         """Average blocks of factor x factor cells.
@@ -295,18 +115,35 @@ class ResdiffDatasetAccessor(_Methods):
         self,
         target: xr.Dataset,
         *,
-        model: str | PathLike[str] | Model = "rain-16x",
-        steps: int = 1000,
-        batch_size: int = 8,
+        model: str | PathLike[str] | Model | None = None,
+        stages: Sequence[Stage] = ("mean", "residual"),
+        steps: int | Mapping[str, int] | None = None,
+        batch_size: int | None = None,
         patch: int | None = None,
-        learning_rate: float = 2e-4,
+        learning_rate: float | None = None,
         validation: float = 0.1,
+        residual_pairs: float = 0.0,
         out: str | PathLike[str] = "run",
         device: str = "auto",
         precision: str = "auto",
         seed: int = 0,
+        inputs: Sequence[str | Channel] | None = None,
+        outputs: Sequence[str | Channel] | None = None,
+        static: xr.Dataset | xr.DataArray | None = None,
+        extras: Sequence[str] = (),
+        normalisation: Literal["model", "data"] = "model",
+        global_residual: bool | None = None,
+        conserve: Sequence[str] | None = None,
+        freeze: Sequence[str] = (),
+        weights: Mapping[str, float] | None = None,
+        regridding: Method | None = None,
+        accumulation: str | None = None,
+        augment: bool | None = None,
+        patience: int | None = 8,
+        cache: bool = True,
+        name: str | None = None,
     ) -> Model:
-        """Go on training both stages of a model with your own pairs of fields.
+        """Go on training a model with your own pairs: your region, your variables, your data.
 
         See :func:`xresdiff.finetune`.
         """
@@ -314,15 +151,94 @@ class ResdiffDatasetAccessor(_Methods):
             self._obj,
             target,
             model=model,
+            stages=stages,
             steps=steps,
             batch_size=batch_size,
             patch=patch,
             learning_rate=learning_rate,
             validation=validation,
+            residual_pairs=residual_pairs,
             out=out,
             device=device,
             precision=precision,
             seed=seed,
+            inputs=inputs,
+            outputs=outputs,
+            static=static,
+            extras=extras,
+            normalisation=normalisation,
+            global_residual=global_residual,
+            conserve=conserve,
+            freeze=freeze,
+            weights=weights,
+            regridding=regridding,
+            accumulation=accumulation,
+            augment=augment,
+            patience=patience,
+            cache=cache,
+            name=name,
+        )
+
+    def train(
+        self,
+        target: xr.Dataset,
+        *,
+        network: str | Mapping[str, object] = "auto",
+        steps: int | Mapping[str, int] | None = None,
+        batch_size: int | None = None,
+        patch: int | None = None,
+        learning_rate: float | None = None,
+        validation: float = 0.1,
+        residual_pairs: float = 0.0,
+        out: str | PathLike[str] = "run",
+        device: str = "auto",
+        precision: str = "auto",
+        seed: int = 0,
+        inputs: Sequence[str | Channel] | None = None,
+        outputs: Sequence[str | Channel] | None = None,
+        static: xr.Dataset | xr.DataArray | None = None,
+        extras: Sequence[str] = (),
+        global_residual: bool | None = None,
+        conserve: Sequence[str] | None = None,
+        weights: Mapping[str, float] | None = None,
+        regridding: Method | None = None,
+        accumulation: str | None = None,
+        augment: bool | None = None,
+        patience: int | None = 8,
+        cache: bool = True,
+        name: str = "mine",
+    ) -> Model:
+        """Train a model from nothing with your own pairs of fields.
+
+        See :func:`xresdiff.train`.
+        """
+        return _train.train(
+            self._obj,
+            target,
+            network=network,
+            steps=steps,
+            batch_size=batch_size,
+            patch=patch,
+            learning_rate=learning_rate,
+            validation=validation,
+            residual_pairs=residual_pairs,
+            out=out,
+            device=device,
+            precision=precision,
+            seed=seed,
+            inputs=inputs,
+            outputs=outputs,
+            static=static,
+            extras=extras,
+            global_residual=global_residual,
+            conserve=conserve,
+            weights=weights,
+            regridding=regridding,
+            accumulation=accumulation,
+            augment=augment,
+            patience=patience,
+            cache=cache,
+            name=name,
         )
 
     def to_zarr(self, path: str | os.PathLike[str], *, resume: bool = True) -> None:

@@ -1,6 +1,7 @@
 """The command line: ``xresdiff demo | models | downscale | score | train``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,15 +14,18 @@ from xresdiff import demo
 from xresdiff.downscale import downscale
 from xresdiff.errors import InputError, XresdiffError
 from xresdiff.grids.target import target_grid
+from xresdiff.models.package import Model
 from xresdiff.models.zoo import models
 from xresdiff.store import to_zarr
-from xresdiff.train import finetune
+from xresdiff.train import finetune, train
+from xresdiff.train.config import DATASETS, NOTHING, read_config, train_from
 from xresdiff.verify.scores import scores
 
 __all__ = ["main"]
 
 _Command: TypeAlias = argparse.ArgumentParser
 
+CONFIGS = (".yaml", ".yml")
 NETCDF = (".nc", ".nc4", ".cdf")
 
 REFUSED = 2  # exit status, as argparse's own
@@ -132,9 +136,37 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    coarse, target = open_file(options.coarse), open_file(options.target)
-    model = finetune(coarse, target, model=options.model, steps=options.steps, out=options.out)
-    print(f"trained {model.path}")
+    if options.coarse.suffix in CONFIGS:
+        model = _train_as_told(options)
+    elif options.target is None:
+        raise InputError(
+            f"a target is needed beside {options.coarse}: xresdiff train COARSE TARGET, or "
+            "xresdiff train CONFIG.yaml"
+        )
+    else:
+        coarse, target = open_file(options.coarse), open_file(options.target)
+        given = {"steps": options.steps, "out": options.out or "run"}
+        if options.model == NOTHING:
+            model = train(coarse, target, **given)
+        else:
+            model = finetune(coarse, target, model=options.model, **given)
+    if _leads():
+        print(f"trained {model.path}")
+
+
+def _leads() -> bool:
+    """Tell whether this process talks to the user: the first of those that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", 1)) == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def _train_as_told(options: argparse.Namespace) -> Model:
+    """Train as a file says; what is typed beside it counts more."""
+    config = read_config(options.coarse)
+    for name in ("target", "model", "steps", "out"):
+        if getattr(options, name) is not None:
+            config[name] = getattr(options, name)
+    datasets = {name: open_file(config[name]) for name in DATASETS if config.get(name) is not None}
+    return train_from(config, datasets)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,12 +205,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("ens", type=Path, metavar="ENS", help="netCDF file or zarr folder")
     made.add_argument("obs", type=Path, metavar="OBS", help="netCDF file or zarr folder")
 
-    made = command("train", _train, "go on training a model with your pairs of fields")
-    made.add_argument("coarse", type=Path, metavar="COARSE", help="netCDF file or zarr folder")
-    made.add_argument("target", type=Path, metavar="TARGET", help="netCDF file or zarr folder")
-    made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
-    made.add_argument("--steps", type=int, default=1000, help="(default: %(default)s)")
-    made.add_argument("--out", default="run", metavar="FOLDER", help="(default: %(default)s)")
+    made = command("train", _train, "train a model, or go on training one, with pairs of fields")
+    made.add_argument(
+        "coarse", type=Path, metavar="COARSE", help="netCDF file or zarr folder; or a .yaml file"
+    )
+    made.add_argument("target", type=Path, nargs="?", help="netCDF file or zarr folder")
+    made.add_argument("--model", help=f"name or path; {NOTHING!r} trains from nothing")
+    made.add_argument("--steps", type=int, help="of each stage (default: what suits the data)")
+    made.add_argument("--out", metavar="FOLDER", help="of the run (default: run)")
     return parser
 
 

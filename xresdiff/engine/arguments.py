@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a user asks for, as given."""
+    """What a user asks for, as given; `training` names the Dataset that a model learns from."""
 
     members: int = 16
     stage: str = "both"
@@ -61,6 +61,11 @@ class Arguments:
     accumulation: str | None = None
     skipna: bool = False
     na_thres: float = 1.0
+    training: str = ""
+
+    def doing(self, name: str) -> str:
+        """Say what is being done with the model of a name, to begin errors with."""
+        return f"train {name} on these pairs" if self.training else f"downscale with {name}"
 
     def problems(self, card: ModelCard) -> Iterable[str]:
         """Say what is out of bounds, or does not go with a model."""

@@ -3,13 +3,15 @@
 Training and inference share this file, so that a network meets the same numbers in both.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from xresdiff.models.card import Channel, ModelCard, RefineTarget
 from xresdiff.nets.transforms import conserve_blocks, decode, encode, phase, refine
 
-__all__ = ["Fields", "decoded", "encoded"]
+__all__ = ["Fields", "based", "decoded", "encoded"]
 
 
 def encoded(x: Tensor, channels: tuple[Channel, ...]) -> Tensor:
@@ -34,6 +36,38 @@ def decoded(y: Tensor, channels: tuple[Channel, ...]) -> Tensor:
             x = torch.where(x < c.dry_below, torch.zeros_like(x), x)
         parts.append(x)
     return torch.stack(parts, dim=1)
+
+
+def based(
+    coarse: Tensor, card: ModelCard, onto: Callable[[Tensor], Tensor], shape: tuple[int, int]
+) -> Tensor:
+    """Return what the mean network's output is added to, encoded.
+
+    Parameters
+    ----------
+    coarse : torch.Tensor, (b, c, Y, X)
+        Physical inputs.
+    card : ModelCard
+        Of the model.
+    onto : callable
+        Brings inputs onto the target.
+    shape : tuple of int
+        y and x of the target.
+
+    Returns
+    -------
+    torch.Tensor, (b, k, y, x)
+        With the global residual connection, the input of the same name, level and offset for every
+        output that has one; zero for all others.
+    """
+    place = {channel.key: i for i, channel in enumerate(card.inputs)}
+    base = coarse.new_zeros(len(coarse), len(card.outputs), *shape)
+    given = [i for i, c in enumerate(card.outputs) if card.global_residual and c.key in place]
+    if given:
+        outputs = tuple(card.outputs[i] for i in given)
+        known = onto(coarse[:, [place[channel.key] for channel in outputs]])
+        base[:, given] = encoded(known, outputs)
+    return base
 
 
 class Fields:
@@ -63,15 +97,13 @@ class Fields:
     def base(self, coarse: Tensor) -> Tensor:
         """Return what the mean network's output is added to, encoded, ``(b, c, y, x)``.
 
-        The interpolated input with the global residual connection, else zero.
+        The interpolated input with the global residual connection, else zero; zero also for
+        outputs that are no inputs.
         """
-        if not self.card.global_residual:
-            b, _, rows, columns = coarse.shape
-            shape = (b, len(self.card.outputs), rows * self.factor, columns * self.factor)
-            return coarse.new_zeros(shape)
-        outputs = self.card.outputs
-        known = coarse[:, [self.place[channel.key] for channel in outputs]]
-        return encoded(refine(known, self.factor, "bilinear"), outputs)
+        rows, columns = (n * self.factor for n in coarse.shape[-2:])
+        return based(
+            coarse, self.card, lambda known: refine(known, self.factor, "bilinear"), (rows, columns)
+        )
 
     def encode(self, fine: Tensor) -> Tensor:
         """Return targets ``(b, c, y, x)`` in encoded units."""

@@ -1,16 +1,19 @@
 """Fields on the grid of one region: whole, or in the patches that the networks were trained on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from xresdiff.engine.domain import Denoise, DenoiseParts, Part
-from xresdiff.engine.fields import decoded, encoded
+from xresdiff.engine.fields import based, decoded, encoded
 from xresdiff.engine.padding import padded
 from xresdiff.engine.patching import conditions, patched, shrunk
+from xresdiff.engine.seasons import share_of_day, share_of_year
 from xresdiff.engine.sun import cos_zenith, hour_of_day
 from xresdiff.engine.tiles import Window, windowed
 from xresdiff.models.card import Extra, FixedTarget, ModelCard
@@ -20,6 +23,14 @@ from xresdiff.models.package import Model, Stage
 __all__ = ["Fixed", "sea_ice_covered"]
 
 ICE, SNOW = "siconc", "snc"  # of CMIP6, in percent
+TURN = 2 * np.pi
+OF_TIME: dict[str, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
+    "hour_of_day": hour_of_day,
+    "sin_day": lambda seconds: np.sin(TURN * share_of_day(seconds)),
+    "cos_day": lambda seconds: np.cos(TURN * share_of_day(seconds)),
+    "sin_year": lambda seconds: np.sin(TURN * share_of_year(seconds)),
+    "cos_year": lambda seconds: np.cos(TURN * share_of_year(seconds)),
+}
 
 
 class Fixed:
@@ -43,6 +54,15 @@ class Fixed:
             if extra.kind == "static"
         }
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the target."""
+        return self._lat.shape[0], self._lat.shape[1]
+
+    def is_whole(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether fields of some height and width hold the whole target, or more than that."""
+        return all(n >= own for n, own in zip(shape, self.size, strict=True))
+
     def shape(self, coarse_shape: tuple[int, int]) -> tuple[int, int]:
         """Return height and width of the target with its padding."""
         height, width = self._lat.shape
@@ -60,31 +80,81 @@ class Fixed:
         """Return inputs with the ice that the networks expect."""
         return sea_ice_covered(coarse, self.card) if self.card.sea_ice_cover else coarse
 
-    def condition(self, given: Tensor, moments: Tensor) -> Tensor:
-        """Return inputs and extras on the target, padded."""
-        inputs = encoded(given, self.card.inputs)
-        if inputs.shape[-2:] != self._lat.shape:  # stretched by row and column
-            inputs = F.interpolate(inputs, self._lat.shape, mode="bilinear", align_corners=False)
-        extras = [self._extra(extra, moments).to(inputs) for extra in self.card.extras]
-        whole = torch.cat([inputs, *extras], dim=1)
-        return padded(whole, self.target.padding) if self.target.padding else whole
+    def condition(
+        self, given: Tensor, moments: Tensor, corners: NDArray[np.int64] | None = None
+    ) -> Tensor:
+        """Return inputs and extras on the target, padded.
 
-    def _extra(self, extra: Extra, moments: Tensor) -> Tensor:
+        With `corners`, the first row and column on the target of each field, ``(b, 2)``, `given`
+        are patches of the target: they are told the extras of their own pixels, and not padded.
+        """
+        shape = self._lat.shape if corners is None else (given.shape[-2], given.shape[-1])
+        inputs = self._onto(encoded(given, self.card.inputs), shape)
+        extras = [
+            self._extra(extra, moments, corners, shape).to(inputs) for extra in self.card.extras
+        ]
+        whole = torch.cat([inputs, *extras], dim=1)
+        return whole if corners is not None else self.pad(whole)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Return fields of the target with the padding that networks are given."""
+        return padded(x, self.target.padding) if self.target.padding else x
+
+    def _onto(self, inputs: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Stretch inputs to the target by row and column, unless they are on it."""
+        if tuple(inputs.shape[-2:]) == tuple(shape):
+            return inputs
+        return F.interpolate(inputs, tuple(shape), mode="bilinear", align_corners=False)
+
+    def _extra(
+        self,
+        extra: Extra,
+        moments: Tensor,
+        corners: NDArray[np.int64] | None,
+        shape: tuple[int, ...],
+    ) -> Tensor:
         """Return a normalised extra, ``(b, 1, y, x)``."""
         seconds = moments[:, 0].cpu().numpy()
-        if extra.kind == "static":
-            values = self._statics[extra.name][None]
-        elif extra.kind == "cos_zenith":
-            values = cos_zenith(seconds, self._lat, self._lon)
+        if corners is None:
+            values = self._values(extra, seconds, (slice(None), slice(None)))
         else:
-            values = hour_of_day(seconds)[:, None, None]
+            places = [self.place(corner, shape) for corner in corners]
+            each = (
+                np.broadcast_to(self._values(extra, seconds[[i]], np.ix_(*place)), (1, *shape))
+                for i, place in enumerate(places)
+            )
+            values = np.concatenate(list(each))
         normalised = (torch.from_numpy(np.asarray(values, np.float32)) - extra.mean) / extra.std
-        return normalised[:, None].expand(len(seconds), 1, *self._lat.shape)
+        return normalised[:, None].expand(len(seconds), 1, *shape)
 
-    def base(self, given: Tensor) -> Tensor:
-        """Return zeros: the mean network gives the whole mean."""
-        height, width = self.shape((0, 0))
-        return given.new_zeros(len(given), len(self.card.outputs), height, width)
+    def _values(self, extra: Extra, seconds: NDArray[np.float64], where: Any) -> np.ndarray:
+        """Return an extra at some rows and columns, (t or 1, y or 1, x or 1)."""
+        if extra.kind == "static":
+            return self._statics[extra.name][where][None]
+        if extra.kind == "latitude":
+            return self._lat[where][None]
+        if extra.kind == "cos_zenith":
+            return cos_zenith(seconds, self._lat[where], self._lon[where])
+        return OF_TIME[extra.kind](seconds)[:, None, None]
+
+    def place(
+        self, corner: NDArray[np.int64], shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which rows and columns of the target a patch shows, mirrored beyond its edges."""
+        rows, columns = (
+            _mirrored(np.arange(start, start + size), n)
+            for start, size, n in zip(corner, shape, self._lat.shape, strict=True)
+        )
+        return rows, columns
+
+    def base(self, given: Tensor, *, patches: bool = False) -> Tensor:
+        """Return the input on the target with the global residual connection, else zero.
+
+        It is padded, unless `given` are patches of the target.
+        """
+        size = (given.shape[-2], given.shape[-1]) if patches else self._lat.shape
+        base = based(given, self.card, lambda x: self._onto(x, size), (size[0], size[1]))
+        return base if patches else self.pad(base)
 
     def keep(self, mean: Tensor, coarse_shape: tuple[int, int]) -> Tensor:
         """Hand on all of the mean, as the residual network is told its padding too."""
@@ -123,6 +193,12 @@ def _points(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if lat.ndim == 1:
         lat, lon = np.meshgrid(lat, lon, indexing="ij")
     return lat.astype(np.float64), lon.astype(np.float64)
+
+
+def _mirrored(place: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return which of `n` pixels stand at places; the mirror stands on the edge, as of `pad_to`."""
+    place = place % (2 * n)
+    return np.minimum(place, 2 * n - 1 - place)
 
 
 def sea_ice_covered(coarse: Tensor, card: ModelCard) -> Tensor:

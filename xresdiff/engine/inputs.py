@@ -50,7 +50,7 @@ def stacked(
         ds = _near(alone(ds, request.variables), request)
         grid = find_horizontal(ds)
     fields, problems = [], []
-    what = f"downscale with {request.model.name}"
+    what = request.what
     for i in request.distinct:
         try:
             fields.append(_field(ds, request, i, labels, chunks, grid))
@@ -154,7 +154,7 @@ def _regridded(
                 reach=request.placement.reach,
             )
         except InputError as error:
-            raise InputError(f"cannot downscale with {request.model.name}: {error}") from error
+            raise InputError(f"cannot {request.what}: {error}") from error
         done |= {i: moved[f"_{i}"].reset_coords(drop=True) for i in same}
     sides = request.horizontal.dims
     return [done[i].drop_vars(sides, errors="ignore") for i in range(len(fields))]

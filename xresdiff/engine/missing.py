@@ -13,12 +13,14 @@ from xresdiff.errors import InputError
 from xresdiff.grids.coords import Horizontal
 from xresdiff.grids.units import geopotential_problem
 from xresdiff.grids.units.packing import fill_values
+from xresdiff.grids.units.spellings import plain
 from xresdiff.models.card import Channel
 
 __all__ = ["checked", "decoded", "filled", "masked"]
 
 # Values that stand for missing ones in files, where no attribute says so: those of netCDF, of old
-# climate archives and of many programs. They count where no other values lie as low or as high.
+# climate archives and of many programs. They count where they lie far from all other values: below
+# zero where nothing else is, or by more than all others lie apart.
 FILL_VALUES = (-9999.0, -9999.9, -999.0, -999.9, -32768.0, -32767.0, -99999.0, 99999.0, 999999.0)
 LARGEST = 1e15  # nothing that is measured on Earth is more than this, in any units
 
@@ -28,9 +30,15 @@ _OTHER_GRID = (
     "regrid around them: downscale(..., skipna=True); and na_thres=0 to leave missing in the "
     "result what one of them weighs on"
 )
+_ACCEPT = ", and type skipna=True"  # behind the line that makes values missing
 
 FARTHEST = 20.0  # standard deviations from the mean of a channel, for the middle of a field
-ROUNDING = 1e-3  # values that are less than this below a minimum count as the minimum
+FAR = 0.01  # of a value that stands for missing ones: others lie further from it
+
+# Values that are less than this below a minimum count as the minimum, times the size of values
+# that are larger than one; radiation at night is measured to some tenths of a W m-2.
+ROUNDING = 1e-3
+TYPICAL = {"W m-2": 500.0, "J m-2": 1.8e6}  # by units, whatever the values are
 
 
 def decoded(
@@ -51,14 +59,26 @@ def decoded(
         [core, *([] for _ in own)],
         core,
         dtype=da.dtype if da.dtype.kind == "f" else np.float64,
-        what=f"cannot downscale with {request.model.name}",
+        what=request.refusal,
         name=da.name,
         rows=_places(grid.y_coord, grid.dims[0]),
         columns=_places(grid.x_coord, grid.dims[1]),
         fills=fill_values(da),
         skipna=request.arguments.skipna,
         way_out=_SAME_GRID if request.placement.coarse is None else _OTHER_GRID,
+        accept=_accept(request),
+        ds=_called(request),
     ).assign_attrs(da.attrs)
+
+
+def _accept(request: Request) -> str:
+    """Return what more to type for values that were made missing: nothing in training."""
+    return "" if request.arguments.training else _ACCEPT
+
+
+def _called(request: Request) -> str:
+    """Return what users call the Dataset."""
+    return request.arguments.training or "ds"
 
 
 def decode_block(
@@ -71,6 +91,8 @@ def decode_block(
     fills: tuple[float, ...],
     skipna: bool,
     way_out: str,
+    accept: str = _ACCEPT,
+    ds: str = "ds",
 ) -> np.ndarray:
     """Return ``(..., y, x)`` with NaN for what is missing."""
     values = values if values.dtype.kind == "f" else values.astype(np.float64)
@@ -81,7 +103,7 @@ def decode_block(
             f"{what}: {bad.sum()} of {values.size} values of {name!r} look like a fill value "
             f"that was not decoded, {first:g}, the first at "
             f"{_first(bad, labels, rows, columns)}; make it missing, "
-            f"ds[{name!r}].where(ds[{name!r}] != {first!r}), and type skipna=True"
+            f"{ds}[{name!r}].where({ds}[{name!r}] != {first!r}){accept}"
         )
     if missing.any() and not skipna:
         raise InputError(
@@ -101,7 +123,13 @@ def _fills(values: np.ndarray, told: tuple[float, ...]) -> np.ndarray:
     rest = values[finite & ~sure & ~likely]
     if not likely.any() or not rest.size:
         return sure | likely
-    return sure | (likely & ((values < rest.min()) | (values > rest.max())))
+    low, high = float(rest.min()), float(rest.max())
+    for value in np.unique(values[likely]).astype(np.float64):
+        apart = max(low - value, value - high)
+        foreign = value < 0 <= low or apart > max(high - low, FAR * abs(value))
+        if not (apart > 0 and foreign):
+            likely &= values != value
+    return sure | likely
 
 
 def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) -> xr.DataArray:
@@ -113,7 +141,9 @@ def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) 
         [coarse, *labels],
         [core, *([] for _ in labels)],
         core,
-        what=f"cannot downscale with {request.model.name}",
+        what=request.refusal,
+        accept=_accept(request),
+        ds=_called(request),
         channels=tuple(request.card.inputs[i] for i in request.distinct),
         names=tuple(request.found[i].name for i in request.distinct),
         rows=_places(grid.y_coord, grid.dims[0]),
@@ -129,22 +159,25 @@ def check_block(
     names: tuple[Hashable, ...],
     rows: list[str],
     columns: list[str],
+    accept: str = _ACCEPT,
+    ds: str = "ds",
 ) -> np.ndarray:
     """Return ``(..., channel, y, x)`` within its bounds."""
     result = coarse.copy()
     for i, (channel, name) in enumerate(zip(channels, names, strict=True)):
         values = result[..., i, :, :]
-        for bad, told in _objections(values, channel, name):
+        for bad, told in _objections(values, channel, name, accept):
             count = f"{bad.sum()} of {values.size} values of {channel.label!r}"
             place = _first(bad, labels, rows, columns)
-            raise InputError(f"{what}: {count} {told.replace('{place}', place)}")
+            told = told.replace("ds[", f"{ds}[").replace("{place}", place)
+            raise InputError(f"{what}: {count} {told}")
         if not (channel.minimum is None and channel.maximum is None):
             np.clip(values, channel.minimum, channel.maximum, out=values)
     return result
 
 
 def _objections(
-    values: np.ndarray, channel: Channel, name: Hashable
+    values: np.ndarray, channel: Channel, name: Hashable, accept: str
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Yield where values cannot be right, and why, with room for the first place."""
     unlikely = None
@@ -158,14 +191,23 @@ def _objections(
     if far:
         yield ~np.isnan(values), far
     least = channel.minimum
-    low = values < (-np.inf if least is None else least - ROUNDING)
+    if least is None or not (values < least - ROUNDING).any():
+        return
+    low = values < least - ROUNDING * _size(values, channel)
     if low.any():
         yield (
             low,
             f"are below its minimum of {least:g} {channel.units}, the first, {values[low][0]:g}, "
             "at {place}. It looks like an unmasked fill value; make it missing: "
-            f"ds[{name!r}].where(ds[{name!r}] >= {least:g}), and type skipna=True",
+            f"ds[{name!r}].where(ds[{name!r}] >= {least:g}){accept}",
         )
+
+
+def _size(values: np.ndarray, channel: Channel) -> float:
+    """Return how large values of a channel are, at least one."""
+    known = channel.std if channel.transform.name == "identity" else 0.0
+    typical = TYPICAL.get(plain(channel.units), 0.0)
+    return max(1.0, known, typical, float(np.nanpercentile(values, 90)))
 
 
 def _far_from_known(values: np.ndarray, channel: Channel, name: Hashable) -> str:

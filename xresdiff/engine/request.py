@@ -16,7 +16,7 @@ from xresdiff.grids.coords import levels
 from xresdiff.models.card import ModelCard
 from xresdiff.models.package import Model
 
-__all__ = ["Request", "check_request"]
+__all__ = ["Request", "check_request", "dims_of", "examine"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,17 @@ class Request:
     def card(self) -> ModelCard:
         """The card of the model."""
         return self.model.card
+
+    @property
+    def what(self) -> str:
+        """What is being done, to begin errors with."""
+        return self.arguments.doing(self.model.name)
+
+    @property
+    def refusal(self) -> str:
+        """The beginning of errors of values, which names the Dataset where there are two."""
+        side = self.arguments.training
+        return f"cannot {self.what}: {side}" if side else f"cannot {self.what}"
 
     @property
     def horizontal(self) -> coords.Horizontal:
@@ -78,12 +89,32 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
             f"cannot downscale a {type(ds).__name__}; a Dataset is needed: da.to_dataset()"
         )
     arguments = arguments or Arguments()
+    request, others, unlike = examine(ds, model, arguments)
+    raise_problems(
+        list(dict.fromkeys(others + unlike)),
+        what=arguments.doing(model.name),
+        error=InputError if others else UnitsError,
+    )
+    assert request is not None  # its absence is a problem
+    return request
+
+
+def examine(
+    ds: xr.Dataset, model: Model, arguments: Arguments
+) -> tuple[Request | None, list[str], list[str]]:
+    """Find what a model needs in an input; nothing is loaded or computed.
+
+    Returns
+    -------
+    tuple
+        The request, None if there are problems; the problems; those of units.
+    """
     found, missing, unlike = find_channels(ds, model.card, arguments.accumulation)
     variables = [each.name for each in found]
     asked = list(arguments.problems(model.card))
     grid = None if any(told.startswith("grid is") for told in asked) else arguments.grid
     given, placement, misfits = place(alone(ds, variables), model, variables, grid)
-    dims = _dims(ds, found)
+    dims = dims_of(ds, found)
     loop = tuple(dim for dim in dims if given is None or dim not in given.dims)
     member = _free_name(ds, loop)
     others = [
@@ -98,20 +129,15 @@ def check_request(ds: xr.Dataset, model: Model, arguments: Arguments | None = No
     ]
     if member in ds.dims:
         others.append(f"{member!r} is taken, and 'member' too: ds.rename({{{member!r}: 'draw'}})")
-    raise_problems(
-        list(dict.fromkeys(others + unlike)),
-        what=f"downscale with {model.name}",
-        error=InputError if others else UnitsError,
-    )
-    assert given is not None  # its absence is a problem
-    assert placement is not None
+    if others or unlike or given is None or placement is None:
+        return None, others, unlike
     settings = arguments.settings(model.card)
-    return Request(model, given, placement, found, loop, member, arguments, settings)
+    return Request(model, given, placement, found, loop, member, arguments, settings), [], []
 
 
 def _time_problems(ds: xr.Dataset, card: ModelCard) -> list[str]:
     """Say that the time is not known, where the networks are told it."""
-    told = any(extra.kind != "static" for extra in card.extras)
+    told = any(extra.timed for extra in card.extras)
     if not told or coords.find_coordinate(ds, "time") is not None:
         return []
     return [
@@ -120,7 +146,7 @@ def _time_problems(ds: xr.Dataset, card: ModelCard) -> list[str]:
     ]
 
 
-def _dims(ds: xr.Dataset, found: tuple[levels.Found, ...]) -> list[Hashable]:
+def dims_of(ds: xr.Dataset, found: tuple[levels.Found, ...]) -> list[Hashable]:
     """Return the dimensions of the fields; all there are if no variable was found."""
     dims = dict.fromkeys(
         dim

@@ -23,15 +23,26 @@ from xresdiff.engine.noise import normal_field
 from xresdiff.engine.patching import Patch
 from xresdiff.engine.refined import Refined
 from xresdiff.errors import InputError
-from xresdiff.models.card import FixedTarget, NetworkCard
+from xresdiff.models.card import FixedTarget, ModelCard, NetworkCard, SamplerCard
 from xresdiff.models.opening import open_key
 from xresdiff.models.package import Model, Stage
 from xresdiff.nets.edm import edm_sigmas
-from xresdiff.nets.samplers import SAMPLERS, Churn
+from xresdiff.nets.samplers import SAMPLERS, Churn, Denoise, Noise
 from xresdiff.nets.stage_net import StageNet
 from xresdiff.nets.unet import UNet, UNetConfig
 
-__all__ = ["Draw", "Runtime", "build", "load", "pick_device", "pick_dtype"]
+__all__ = [
+    "Draw",
+    "Runtime",
+    "build",
+    "lay_out",
+    "load",
+    "memory_ran_out",
+    "pick_device",
+    "pick_dtype",
+    "pick_state",
+    "sampled",
+]
 
 Array = NDArray[np.float32]
 Moments = NDArray[np.float64]
@@ -92,6 +103,54 @@ def build(card: NetworkCard) -> UNet:
     return UNet(UNetConfig(**card.config))
 
 
+def lay_out(
+    net: torch.nn.Module, card: ModelCard, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Bring the weights of a network to a precision, in the layout that suits the device."""
+    # on a CPU, torch's group norm of fields with the channels last is fast, but good to 1e-4
+    fast = device.type != "cpu" or card.precision == "auto"
+    for parameter in net.parameters():  # not the buffers: frequencies need all their digits
+        last = fast and parameter.ndim == 4
+        layout = torch.channels_last if last else torch.contiguous_format
+        parameter.data = parameter.data.to(dtype, memory_format=layout)
+
+
+def pick_state(card: ModelCard, device: torch.device) -> torch.dtype:
+    """Return the precision in which a model is sampled: float64 where it is to be exact."""
+    exact = card.precision == "float32" and device.type != "mps"
+    return torch.float64 if exact else torch.float32
+
+
+def sampled(sampler: SamplerCard, denoise: Denoise, noise: Noise) -> Tensor:
+    """Sample residuals.
+
+    Parameters
+    ----------
+    sampler : SamplerCard
+        How.
+    denoise : callable
+        ``(x, sigma) -> denoised``.
+    noise : callable
+        ``draw -> standard normal``, ``(b, c, y, x)``; its precision is that of the run.
+
+    Returns
+    -------
+    torch.Tensor, (b, c, y, x)
+        As the network sees residuals.
+    """
+    sigmas = edm_sigmas(
+        sampler.steps, sigma_min=sampler.sigma_min, sigma_max=sampler.sigma_max, rho=sampler.rho
+    )
+    churn = Churn(
+        amount=sampler.churn,
+        sigma_min=sampler.churn_min,
+        sigma_max=inf if sampler.churn_max is None else sampler.churn_max,
+        noise=sampler.churn_noise,
+        capped=sampler.churn_capped,
+    )
+    return SAMPLERS[sampler.name](denoise, noise(0), sigmas, noise=noise, churn=churn)
+
+
 def load(key: str, device: str, precision: str) -> "Runtime":
     """Open a model by its key, once per process.
 
@@ -138,6 +197,8 @@ class Runtime:
         self.card, self.device, self.dtype = model.card, device, dtype
         self._mean_net = self._network(model, "mean")
         self._residual_net = self._network(model, "residual")
+        scale = model.card.residual.scale
+        self._scale = torch.tensor(scale, device=device)[:, None, None] if scale else None
         multiples = (net.net.config.size_multiple for net in (self._mean_net, self._residual_net))
         self.domain: Domain
         if isinstance(model.card.target, FixedTarget):
@@ -148,12 +209,7 @@ class Runtime:
     def _network(self, model: Model, stage: Stage) -> StageNet:
         net = model.network(stage).to(self.device)
         net.dtype = self.dtype
-        # on a CPU, torch's group norm of fields with the channels last is fast, but good to 1e-4
-        fast = self.device.type != "cpu" or model.card.precision == "auto"
-        for parameter in net.parameters():  # not the buffers: frequencies need all their digits
-            last = fast and parameter.ndim == 4
-            layout = torch.channels_last if last else torch.contiguous_format
-            parameter.data = parameter.data.to(self.dtype, memory_format=layout)
+        lay_out(net, model.card, self.device, self.dtype)
         return net
 
     def mean(self, coarse: Array, moments: Moments | None = None) -> Array:
@@ -243,8 +299,7 @@ class Runtime:
         self, known: _Known, times: Tensor, rows: Sequence[Draw], settings: Settings
     ) -> Tensor:
         """Sample residuals ``(b, k, h, w)``, in float64 where the networks are to be exact."""
-        exact = self.card.precision == "float32" and self.device.type != "mps"
-        state = torch.float64 if exact else torch.float32
+        state = pick_state(self.card, self.device)
         sampler, shape = settings.sampler, (len(self.card.outputs), *known.condition.shape[-2:])
 
         def noise(number: int) -> Tensor:
@@ -258,22 +313,8 @@ class Runtime:
             cut = torch.cat([part[times] for part in cuts])
             return self._run(self._residual_net, x, cut, sigma, known.leads[times.cpu()], parts)
 
-        sigmas = edm_sigmas(
-            sampler.steps,
-            sigma_min=sampler.sigma_min,
-            sigma_max=sampler.sigma_max,
-            rho=sampler.rho,
-        )
-        denoise = self.domain.cover(network, "residual")
-        churn = Churn(
-            amount=sampler.churn,
-            sigma_min=sampler.churn_min,
-            sigma_max=inf if sampler.churn_max is None else sampler.churn_max,
-            noise=sampler.churn_noise,
-            capped=sampler.churn_capped,
-        )
-        drawn = SAMPLERS[sampler.name](denoise, noise(0), sigmas, noise=noise, churn=churn)
-        return drawn.float()
+        drawn = sampled(sampler, self.domain.cover(network, "residual"), noise).float()
+        return drawn if self._scale is None else drawn * self._scale
 
     def _run(
         self,
@@ -336,14 +377,14 @@ class Runtime:
                 whole[places[picked]] = part
                 done += size
             except (RuntimeError, MemoryError) as error:
-                if size == 1 or not _memory_ran_out(error):
+                if size == 1 or not memory_ran_out(error):
                     raise
                 size //= 2
         assert whole is not None  # there is something to do
         return whole
 
 
-def _memory_ran_out(error: Exception) -> bool:
+def memory_ran_out(error: Exception) -> bool:
     """Tell whether this is why: on CPU and MPS, torch says so in the text of a RuntimeError."""
     text = str(error)
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -74,7 +74,8 @@ class ModelCard(Part):
     conserve : tuple of str, default ()
         Outputs, never negative, whose block means equal the input of the same name.
     global_residual : bool, default True
-        Whether the mean stage predicts the difference from the interpolated input.
+        Whether the mean stage predicts the difference from the interpolated input, for outputs
+        that are among the inputs; all of the others.
     extras : tuple of Extra, default ()
         What the networks are told behind the inputs, in this order.
     sea_ice_cover : bool, default False
@@ -204,15 +205,19 @@ class ModelCard(Part):
                 yield f"conserve[{i}]", f"{name!r} must be an input and an output"
             elif any(c.minimum is None or c.minimum < 0 for c in named):
                 yield f"conserve[{i}]", f"the output {name!r} needs a minimum of 0 or more"
-        if self.global_residual and not outputs <= inputs:
-            yield "global_residual", "true needs every output to be an input, too"
+        if self.global_residual and not outputs & inputs:
+            yield "global_residual", "true needs at least one output that is an input, too"
+        if self.mean.scale:
+            yield "mean.scale", "is for the residual stage"
+        given, needed = len(self.residual.scale), len(self.outputs)
+        if given not in (0, needed):
+            yield "residual.scale", f"has {given} numbers; needed are {needed}, one per output"
 
     def _target_rules(self) -> Problems:
         yield from must_not_be_empty(self, "hours")
         if self.target.kind == "fixed":
-            for name in ("conserve", "global_residual"):
-                if getattr(self, name):
-                    yield name, "is for models that refine the grid of their input"
+            if self.conserve:
+                yield "conserve", "is for models that refine the grid of their input"
             if self.conditioning != ("bilinear",):
                 yield "conditioning", "('bilinear',) is all that a fixed target knows"
             return
@@ -237,7 +242,7 @@ class ModelCard(Part):
     @property
     def timed(self) -> bool:
         """Whether the networks are told the time or the lead time of a field."""
-        return bool(self.lead_hours) or any(extra.kind != "static" for extra in self.extras)
+        return bool(self.lead_hours) or any(extra.timed for extra in self.extras)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -233,6 +233,10 @@ class StageCard(Part):
         Whether the mean stage, too, is given a field of its outputs in front: zeros.
     scale_condition : bool, default False
         Whether the residual stage scales its condition as it does the noisy field.
+    scale : tuple of float, default ()
+        For every output, what the residual stage's fields are multiplied with to be residuals in
+        the units of the mean, so that the network sees residuals of one standard deviation,
+        `sigma_data`, however much the mean leaves of each; by default 1.
     """
 
     file: str
@@ -240,10 +244,14 @@ class StageCard(Part):
     sigma_data: float = 0.5
     latent: bool = False
     scale_condition: bool = False
+    scale: tuple[float, ...] = ()
 
     def rules(self) -> Problems:
         """Yield what is wrong, as (field, problem)."""
         yield from must_be_positive(self, "sigma_data")
+        for i, factor in enumerate(self.scale):
+            if not factor > 0:
+                yield f"scale[{i}]", f"{factor:g} must be positive"
 
 
 @dataclass(frozen=True)

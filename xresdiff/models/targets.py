@@ -77,15 +77,31 @@ class Extra(Part):
 
     Parameters
     ----------
-    kind : {"static", "cos_zenith", "hour_of_day"}
-        A field of the grid file, the cosine of the sun's zenith angle, or the hour (UTC).
+    kind : str
+        "static": a field of the grid file. "latitude": in degrees. "cos_zenith": the cosine of the
+        sun's zenith angle. "hour_of_day": the whole hours since midnight (UTC). "sin_day",
+        "cos_day", "sin_year", "cos_year": sine and cosine of a turn a day (UTC) or a year.
     name : str, default ""
         Of the field in the grid file.
     mean, std : float, default 0 and 1
         The networks see (value - mean) / std.
+
+    Examples
+    --------
+    >>> Extra("sin_day").timed, Extra("latitude", std=45.0).timed
+    (True, False)
     """
 
-    kind: Literal["static", "cos_zenith", "hour_of_day"]
+    kind: Literal[
+        "static",
+        "latitude",
+        "cos_zenith",
+        "hour_of_day",
+        "sin_day",
+        "cos_day",
+        "sin_year",
+        "cos_year",
+    ]
     name: str = ""
     mean: float = 0.0
     std: float = 1.0
@@ -95,6 +111,11 @@ class Extra(Part):
         yield from must_be_positive(self, "std")
         if self.kind == "static":
             yield from must_not_be_empty(self, "name")
+
+    @property
+    def timed(self) -> bool:
+        """Whether its values depend on the time."""
+        return self.kind not in ("static", "latitude")
 
 
 @dataclass(frozen=True)

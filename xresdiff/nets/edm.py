@@ -157,13 +157,19 @@ def edm_sigmas(
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
-def mean_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def mean_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, total: bool = False) -> Tensor:
     """Return the weighted mean squared error of ``(b, c, y, x)`` fields, a scalar.
 
-    Minimised by the conditional mean; `weight` is zero where the target is missing.
+    Minimised by the conditional mean; `weight` is zero where the target is missing. With `total`,
+    the sum: what batches of any size add up from.
     """
-    error = (prediction - target) ** 2
-    return (weight * error).sum() / weight.expand_as(error).sum().clamp_min(1e-12)
+    return _weighed((prediction - target) ** 2, weight, total)
+
+
+def _weighed(error: Tensor, weight: Tensor, total: bool) -> Tensor:
+    """Return the weighted mean or sum of errors."""
+    whole = (weight * error).sum()
+    return whole if total else whole / weight.expand_as(error).sum().clamp_min(1e-12)
 
 
 def edm_loss(
@@ -174,6 +180,7 @@ def edm_loss(
     sigma: Tensor,
     noise: Tensor,
     sigma_data: float,
+    total: bool = False,
 ) -> Tensor:
     r"""Return the denoising loss, equations 2 and 8, a scalar.
 
@@ -194,8 +201,10 @@ def edm_loss(
         Standard normal *n*.
     sigma_data : float
         Standard deviation *s* of `residual`.
+    total : bool, default False
+        Return the weighted sum rather than the weighted mean.
     """
     s = sigma.reshape(-1, 1, 1, 1)
     scale = (s**2 + sigma_data**2) / (s * sigma_data) ** 2
     error = (denoise(residual + s * noise, sigma) - residual) ** 2
-    return (weight * scale * error).sum() / weight.expand_as(error).sum().clamp_min(1e-12)
+    return _weighed(scale * error, weight, total)

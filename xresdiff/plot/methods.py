@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from xresdiff.plot import curves, fields
+from xresdiff.plot import curves, fields, histories
 from xresdiff.verify.kernels import Window
 from xresdiff.verify.pairs import Data
 from xresdiff.verify.spectra import Sides, Spacing
@@ -134,3 +134,10 @@ class PlotMethods:
             ax=ax,
             figsize=figsize,
         )
+
+    def history(self, *, figsize: tuple[float, float] | None = None) -> "Figure":
+        """Show how a training goes: ``xresdiff.history("run").resdiff.plot.history()``.
+
+        See :func:`xresdiff.plot.history`.
+        """
+        return histories.history(self._obj, figsize=figsize)

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, UnitsError, raise_problems
+from xresdiff.grids.coords import find_horizontal
 from xresdiff.grids.units import convert, is_difference
 from xresdiff.grids.units.spellings import unit
 
-__all__ = ["at_points_of", "in_units_of"]
+__all__ = ["at_points_of", "in_units_of", "named_as"]
 
 # Coordinates may differ by a few roundings to float32 of their largest value, but never by more
 # than a tenth of their smallest step.
@@ -59,6 +60,33 @@ def _is_difference(da: xr.DataArray) -> bool | None:
     if known is None or known.quantities not in ("temperature", "difference"):
         return None
     return is_difference(da.attrs)
+
+
+def named_as(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
+    """Give the rows and columns of `obs` the names that they have in `ens`.
+
+    Only coordinates of one kind are renamed, with all that tells their points, which may differ;
+    else `obs` is returned as it is.
+
+    Examples
+    --------
+    >>> ens = xr.DataArray([[1.0]], {"lat": [50.0], "lon": [5.0]}, ("lat", "lon"))
+    >>> named_as(ens, ens.rename(lat="latitude", lon="longitude")).dims
+    ('lat', 'lon')
+    """
+    if set(obs.dims) <= set(ens.dims):
+        return obs
+    try:
+        ours, theirs = find_horizontal(ens), find_horizontal(obs)
+    except InputError:
+        return obs
+    flat = {grid.dims == (grid.y, grid.x) for grid in (ours, theirs)}
+    if ours.kind != theirs.kind or flat != {ours.kind != "curvilinear"}:
+        return obs
+    pairs = zip((*theirs.dims, theirs.y, theirs.x), (*ours.dims, ours.y, ours.x), strict=True)
+    names = {their: our for their, our in pairs if their != our}
+    taken = {*obs.dims, *obs.coords} - set(names)
+    return obs if taken & set(names.values()) else obs.rename(names)
 
 
 def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataArray:

@@ -11,7 +11,7 @@ import xarray as xr
 from xresdiff.errors import InputError
 from xresdiff.grids.coords import MEMBER_NAMES
 from xresdiff.verify import kernels
-from xresdiff.verify.matching import at_points_of, in_units_of
+from xresdiff.verify.matching import at_points_of, in_units_of, named_as
 
 __all__ = [
     "Data",
@@ -182,6 +182,7 @@ def _pair(
 ) -> Pair:
     """Match one variable with its truth."""
     deterministic = member is None
+    obs = None if obs is None else named_as(ens, obs)
     if member is None:
         if obs is None or not set(ens.dims) <= set(obs.dims):
             raise InputError(_no_members(ens, "dimension of members"))
@@ -201,7 +202,7 @@ def _pair(
         ens = ens.chunk({member: -1})
     obs = xr.DataArray(0.0) if obs is None else at_points_of(ens, in_units_of(ens, obs), "obs")
     if weights is not None:
-        weights = at_points_of(ens, weights, "weights")
+        weights = at_points_of(ens, named_as(ens, weights), "weights")
     return Pair(ens, obs, member, deterministic, dims, weights, skipna)
 
 
