@@ -38,9 +38,12 @@ docs: install
 
 bench: install
 	$(BIN)/python benchmarks/regrid.py
+	$(BIN)/python benchmarks/gaussian.py
 ifdef DATA
 	$(BIN)/python benchmarks/latlon_bilinear.py --data $(DATA)
 	$(BIN)/python benchmarks/rain_skill.py --data $(DATA)/radar
+	$(BIN)/python benchmarks/finetune_radar.py --data $(DATA)/radar
+	$(BIN)/python benchmarks/finetune_era5.py --data $(DATA)
 else
 	@echo "The others need data, which are not in the repository: make bench DATA=path"
 endif

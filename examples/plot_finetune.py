@@ -4,15 +4,15 @@ Fine-tune a model with your own pairs
 
 A model that learned from one radar draws the texture of that radar. Another network of radars
 averages over more time and space, and its rain is smoother. This page takes ``rain-16x`` there with
-a day of pairs, which takes some minutes on a CPU, and asks what was gained.
+four hours of pairs, which takes some minutes on a CPU, and asks what was gained.
 """
 
 # %%
 # The pairs
 # ---------
 # Rain is made here, so that the page needs no data, and smoothed over 5 km, as by a coarser radar.
-# The coarse partner of a field is its block mean. Half of the times are for training, half for the
-# test.
+# The coarse partner of a field is its block mean. The first times are for training, the last for
+# the test.
 
 import matplotlib.pyplot as plt
 

@@ -194,7 +194,7 @@ def test_a_line_tells_the_pace_once(tmp_path):
     train(tmp_path, recipe=replace(RECIPE, steps=30))
     lines = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "a step" in line]
     assert len(lines) == 1
-    assert "s for 30 steps, peak memory" in lines[0]
+    assert "s for 30 steps and their validations, peak memory" in lines[0]
 
 
 # --- the recipe

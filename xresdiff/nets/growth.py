@@ -142,7 +142,7 @@ def _probabilities(
     return [before.index(slots[place]) for place in now if place < len(slots)]
 
 
-def _columns(array: Array, weight: Array, given: Sequence[Source | None], pixels: int) -> Array:
+def _columns(array: Array, _: Array, given: Sequence[Source | None], pixels: int) -> Array:
     """Return the weights ``(o, i, y, x)`` of a layer that sees `pixels` channels of every input."""
     new = np.zeros((len(array), len(given) * pixels, *array.shape[2:]), array.dtype)
     for place, source in enumerate(given):

@@ -82,7 +82,8 @@ def _losses(ax: "Axes", ds: xr.Dataset) -> None:
             loss = ds[name].dropna("step")
             ax.plot(loss["step"], loss, color=color, lw=1.6, label=text)
     scored = SCORE in ds and bool(ds[SCORE].notnull().any())
-    _kept(ax, ds[SCORE if scored else "validation_loss"])
+    score = ds[SCORE if scored else "validation_loss"]
+    _kept(ax, score.sel(step=score["step"] > 0) if scored else score)
     ax.set_yscale("log")
     ax.set_title(f"{ds['stage'].item()} stage", loc="left", size="medium")
     ax.set_ylabel("loss")
@@ -98,14 +99,15 @@ def _score(ax: "Axes", ds: xr.Dataset, name: str) -> None:
     if name == "spread_skill":
         ax.axhline(1.0, color="black", ls="--", lw=1)
     else:
-        _kept(ax, ds[SCORE].max("stage"))
+        score = ds[SCORE].max("stage")
+        _kept(ax, score.sel(step=score["step"] > 0))
         ax.legend(frameon=False)
     ax.set_title(SCORES[name], loc="left", size="medium")
 
 
 def _kept(ax: "Axes", score: xr.DataArray) -> None:
     """Mark the step of the best validation."""
-    known = score.sel(step=score["step"] > 0).dropna("step")
+    known = score.dropna("step")
     if known.size:
         best = float(known["step"][int(np.argmin(known.values))])
         ax.axvline(best, color="0.7", lw=1, label="kept")
