@@ -50,4 +50,4 @@ endif
 
 clean:
 	rm -rf .venv demo docs/_build docs/gallery docs/api/generated docs/sg_execution_times.rst
-	rm -rf examples/run*/ .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,6 +14,8 @@ four hours of pairs, which takes some minutes on a CPU, and asks what was gained
 # The coarse partner of a field is its block mean. The first times are for training, the last for
 # the test.
 
+from tempfile import mkdtemp
+
 import matplotlib.pyplot as plt
 
 import xresdiff
@@ -28,10 +30,12 @@ train, test = slice(None, 14), slice(16, None)
 # %%
 # One call
 # --------
-# What will be done is told first; ``run/log.txt`` has it as well. Killed, the same line goes on.
+# What will be done is told first; ``log.txt`` in the folder of the run has it as well. With a
+# folder of your own, ``out="run"``, the same line goes on if it is killed.
 
+out = mkdtemp()
 model = coarse.isel(time=train).resdiff.finetune(
-    target.isel(time=train), steps={"mean": 60, "residual": 240}, batch_size=4, out="run"
+    target.isel(time=train), steps={"mean": 60, "residual": 240}, batch_size=4, out=out
 )
 
 # %%
@@ -40,7 +44,7 @@ model = coarse.isel(time=train).resdiff.finetune(
 # Losses and scores are those of pairs that are kept aside, the last tenth. The grey line marks the
 # weights that were kept.
 
-xresdiff.history("run").resdiff.plot.history()
+xresdiff.history(out).resdiff.plot.history()
 plt.show()
 
 # %%
