@@ -25,8 +25,8 @@ from xresdiff.train.plan import (
     is_whole,
     learned_from,
     memory_bytes,
+    patch_multiple,
     patch_note,
-    size_multiple,
     validate_every,
 )
 from xresdiff.train.survey import Survey
@@ -83,7 +83,7 @@ patches_of_cards = st.sampled_from([8, 32, 64, 128, 448])
 def test_patches_that_refine_are_cut_from_the_fields(shape, asked, stem, patch):
     shape = tuple(-(-side // 4) * 4 for side in shape)
     card = refining(patch, stem=stem)
-    multiple = size_multiple(card)
+    multiple = patch_multiple(card)
     got = settled(shape, card, patch=asked).patch
     assert got % multiple == 0
     assert got % 4 == 0
@@ -95,7 +95,7 @@ def test_patches_that_refine_are_cut_from_the_fields(shape, asked, stem, patch):
 @given(shapes, asked_patches, stems, patches_of_cards)
 def test_patches_of_a_region_are_cut_or_whole(shape, asked, stem, patch):
     card = regional(patch, stem=stem)
-    multiple = size_multiple(card)
+    multiple = patch_multiple(card)
     got = settled(shape, card, patch=asked).patch
     wanted = patch if asked is None else asked
     assert got % multiple == 0
@@ -164,7 +164,7 @@ def test_a_small_whole_region_counts_as_many_pixels_as_it_has():
 def test_the_mirror_image_of_a_small_field_is_not_counted_as_seen():
     """Of 1000 fields of 8 x 8, 64 are seen in a step, however large the patch must be."""
     card = refining(stem=16)
-    assert size_multiple(card) == 32
+    assert patch_multiple(card) == 32
     assert settled((8, 8), card, pairs=1000, tuned=True).steps == {"mean": 312, "residual": 800}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from math import lcm, prod
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from xresdiff.errors import InputError
 from xresdiff.models.card import Channel, Extra, ModelCard, SamplerCard
 from xresdiff.models.package import Stage
 from xresdiff.train.arguments import Arguments
+from xresdiff.train.networks import size_multiple
 from xresdiff.train.readers import Reader
 from xresdiff.train.survey import Survey
 from xresdiff.train.targets import TIMED
@@ -24,8 +25,8 @@ __all__ = [
     "learned_from",
     "memory_bytes",
     "page",
+    "patch_multiple",
     "patch_note",
-    "size_multiple",
     "validate_every",
 ]
 
@@ -68,14 +69,10 @@ class Effort:
     learning_rate: float
 
 
-def size_multiple(card: ModelCard) -> int:
+def patch_multiple(card: ModelCard) -> int:
     """Return what the side of a patch is a multiple of, in fine pixels."""
-    from xresdiff.nets.config import UNetConfig
-
-    networks = (card.mean.network, card.residual.network)
-    multiples = [UNetConfig(**network.config).size_multiple for network in networks]
     factor = card.target.factor if card.target.kind == "refine" else 1
-    return int(np.lcm.reduce([*multiples, factor]))
+    return lcm(size_multiple(card), factor)
 
 
 def effort(
@@ -212,7 +209,7 @@ def _patch(asked: int | None, card: ModelCard, reader: Reader) -> int:
     On a target of its own, it is that of the whole field if it is asked for, or if that is no
     larger than a patch would be.
     """
-    multiple = size_multiple(card)
+    multiple = patch_multiple(card)
     side = int(asked or card.patch)
     sizes = [-(-size // multiple) * multiple for size in reader.fine_shape]
     if card.target.kind == "fixed":
@@ -288,7 +285,7 @@ def patch_note(asked: int | None, done: Effort, card: ModelCard, reader: Reader)
     """Say why patches are smaller, or larger, than those asked for; nothing if they are not."""
     if asked is None or asked == done.patch or is_whole(done.patch, reader):
         return ()
-    multiple = size_multiple(card)
+    multiple = patch_multiple(card)
     why = f"the networks take multiples of {multiple}"
     if asked // multiple * multiple > done.patch:
         why = f"the fields have {reader.fine_shape[0]} x {reader.fine_shape[1]}"
