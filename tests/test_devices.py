@@ -38,6 +38,9 @@ one.seed(1, 2)
 drawn = torch.rand(1).item()
 assert (one.sum(drawn) == 2 * drawn) == False
 print("good", flush=True)
+if sys.argv[1] == "theirs":
+    one.wait()
+    dist.destroy_process_group()  # who starts it ends it
 """
 
 
