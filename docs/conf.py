@@ -1,5 +1,6 @@
 """How the documentation is built; it needs no network."""
 
+import os
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -32,11 +33,14 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings tell, with shapes and units
 numpydoc_show_class_members = False
 
+# Pages that need data are run where there are some, and shown as they are elsewhere.
+RUN = r"/(plot|paper)_" if os.environ.get("XRESDIFF_DATA") else r"/plot_"
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"/plot_",
-    "ignore_pattern": r"^(?!plot_)",
+    "filename_pattern": RUN,
+    "ignore_pattern": r"^(?!(plot|paper)_)",
     "abort_on_example_error": True,
     "backreferences_dir": "api/generated/examples",
     "doc_module": ("xresdiff",),

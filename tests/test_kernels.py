@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from xresdiff.verify import kernels
+from xresdiff.verify.kernels import blocks
 
 SMALL = settings(max_examples=15, deadline=None)
 
@@ -96,7 +97,7 @@ class TestCrps:
         rng = np.random.default_rng(0)
         ens, obs = rng.random((4, 5, 6)), rng.random((4, 5))
         whole = kernels.crps(ens, obs)
-        monkeypatch.setattr(kernels, "BLOCK_VALUES", 18)
+        monkeypatch.setattr(blocks, "BLOCK_VALUES", 18)
         np.testing.assert_array_equal(kernels.crps(ens, obs), whole)
         assert kernels.crps(ens[:0], obs[:0]).shape == (0, 5)
 

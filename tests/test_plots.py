@@ -1,6 +1,8 @@
 """Figures show what they say, compute what they show, and need no display. No pixels compared."""
 
+import inspect
 import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from tests.toys import fixed_card, toy_card  # noqa: E402
 from xresdiff import plot  # noqa: E402
 from xresdiff.errors import InputError  # noqa: E402
 from xresdiff.models.card import FixedTarget  # noqa: E402
-from xresdiff.plot import paper  # noqa: E402
+from xresdiff.plot import colours, curves  # noqa: E402
+from xresdiff.plot.methods import PlotMethods  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -165,72 +168,93 @@ class TestMap:
         mesh = plot.map(wind)
         assert mesh.norm.vmin == -mesh.norm.vmax
 
+    @pytest.mark.parametrize(
+        ("name", "attrs", "signed"),
+        [
+            ("t2m", {"long_name": "residual of 2 m temperature"}, True),
+            ("t2m_bias", {}, True),
+            ("difference", {}, True),
+            ("u10m", {}, True),
+            ("error", {"long_name": "error of the mean of precipitation"}, True),
+            ("t2m", {"long_name": "root mean square error of 2 m temperature"}, False),
+            ("u10m", {"long_name": "ensemble spread of eastward wind"}, False),
+            ("t2m", {"long_name": "2 m temperature"}, False),
+        ],
+    )
+    def test_differences_are_centred_on_zero_and_their_sizes_are_not(self, name, attrs, signed):
+        norm = plot.map(rain(name=name, units="K", **attrs)[0]).norm
+        assert (norm.vmin == -norm.vmax) == signed
+
+    def test_sizes_begin_at_zero(self):
+        spread = (rain()[0] + 1).rename("t2m").assign_attrs(long_name="ensemble spread")
+        assert plot.map(spread).norm.vmin == 0
+
+    def test_probabilities_of_rain_are_no_rain(self):
+        chance = rain(units="1", long_name="probability of rain")[0].clip(max=1)
+        norm = plot.map(chance).norm
+        assert (norm.vmin, norm.vmax) == (0, 1)
+
+    def test_a_field_of_one_value_has_a_scale(self):
+        norm = plot.map(0 * temperature()[0]).norm
+        assert norm.vmin < 0 < norm.vmax
+
+    def test_the_title_tells_the_time(self):
+        assert plot.map(rain()[0]).axes.get_title(loc="left") == "precip_rate, 2020-06-01 12:00"
+
+    def test_goes_to_its_place_on_a_map_of_cartopy(self, monkeypatch):
+        calls = []
+        crs = ModuleType("cartopy.crs")
+        crs.PlateCarree = lambda: "degrees"
+        monkeypatch.setitem(sys.modules, "cartopy", ModuleType("cartopy"))
+        monkeypatch.setitem(sys.modules, "cartopy.crs", crs)
+        figure, ax = plt.subplots()
+
+        class GeoAxes(type(ax)):
+            def pcolormesh(self, x, y, *args, transform, **options):
+                calls.append((x, y, transform))
+                return super().pcolormesh(x, y, *args, **options)
+
+            def coastlines(self, **options):
+                calls.append("coastlines")
+
+            def gridlines(self, **options):
+                return SimpleNamespace()
+
+        da = rain()[0, 0]
+        lat, lon = np.meshgrid(da.lat, da.lon, indexing="ij")
+        flat = da.drop_vars(("lat", "lon")).rename(lat="y", lon="x")
+        flat = flat.assign_coords(lat=(("y", "x"), lat), lon=(("y", "x"), lon))
+        plot.map(flat, ax=GeoAxes(figure, ax.get_position()))
+        (x, y, transform), coastlines = calls
+        np.testing.assert_array_equal(x, lon)
+        np.testing.assert_array_equal(y, lat)
+        assert (transform, coastlines) == ("degrees", "coastlines")
+
     def test_missing_data_are_no_zeros(self):
         da = rain()[0]
         mesh = plot.map(da.where(da.lat < 59.5))
         assert mesh.get_array().mask.any()
 
 
+@pytest.mark.parametrize("name", [n for n in plot.__all__ if n != "domain"])
+def test_methods_are_functions_too(name):
+    method, function = getattr(PlotMethods, name), getattr(plot, name)
+    _, *of_method = inspect.signature(method).parameters.values()
+    _, *of_function = inspect.signature(function).parameters.values()
+    assert of_method == of_function
+    assert f"See :func:`xresdiff.plot.{name}`." in method.__doc__
+
+
+def test_lines_are_told_apart_without_colours():
+    styles = [curves.style_of(name, i) for i, name in enumerate("abcde")]
+    assert len({str(style["ls"]) for style in styles}) == len(colours.OTHERS) == 5
+    assert curves.style_of("truth", 5)["color"] == "black"
+
+
 def test_colours_of_rain_order_in_grey():
-    grey = [np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in paper.RAIN_COLOURS]
+    grey = [np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in colours.RAIN_COLOURS]
     assert (np.diff(grey) < -0.03).all()
-    assert len(paper.RAIN_COLOURS) == len(paper.RAIN_LEVELS)
-
-
-class TestSpectrum:
-    def test_has_members_mean_references_and_truth(self):
-        ens = rain()
-        coarse = ens[0].coarsen(lat=2, lon=2).mean(keep_attrs=True)
-        lines = plot.spectrum(ens[1:], ens[0], reference={"input": coarse})
-        assert len(lines) == 4 + 1 + 1 + 1
-        assert [line.get_label() for line in lines[4:]] == ["ensemble", "input", "truth"]
-        ax = lines[0].axes
-        assert ax.get_xscale() == ax.get_yscale() == "log"
-        assert ax.xaxis.get_inverted()
-        assert ax.get_xlabel() == "wavelength (km)"
-        assert ax.get_ylabel() == "variance density ((mm h⁻¹)² km)"
-        ax.figure.canvas.draw()
-
-    def test_of_white_noise_is_the_same_on_any_grid(self):
-        rng = np.random.default_rng(0)
-        small, large = (
-            xr.DataArray(rng.standard_normal((20, n, n)), dims=("time", "y", "x")) for n in (32, 64)
-        )
-        options = {"dim": ("y", "x"), "spacing_km": 1.0, "window": None}
-        lines = plot.spectrum(small, reference={"large": large}, **options)
-        small_wave = slice(-8, None), slice(-16, None)
-        first, second = (
-            line.get_ydata()[part].mean() for line, part in zip(lines, small_wave, strict=True)
-        )
-        assert first == pytest.approx(second, rel=0.05)
-        assert lines[0].get_label() == "forecast"
-
-    def test_computes_once(self):
-        with raise_if_dask_computes(max_computes=1):
-            plot.spectrum(rain().chunk(number=2), rain()[0].chunk())
-
-    def test_refuses_what_is_missing_everywhere(self):
-        ens = rain()
-        with pytest.raises(InputError, match=r"missing values.*fillna"):
-            plot.spectrum(ens.where(ens.lat < 59.5))
-
-
-def test_rank_histogram():
-    bars = plot.rank_histogram(rain()[1:].to_dataset(), rain()[0].to_dataset())
-    assert len(bars) == 5
-    assert sum(bar.get_height() for bar in bars) == pytest.approx(1)
-
-
-def test_spread_skill():
-    rng = np.random.default_rng(0)
-    scale = rng.uniform(0.1, 3, 5000)
-    draws = xr.DataArray(scale * rng.standard_normal((81, 5000)), dims=("member", "x"))
-    (line,) = plot.spread_skill(draws[1:], draws[0], classes=5)
-    x, y = line.get_data()
-    assert x.size == 5
-    np.testing.assert_allclose(y / x, 1, atol=0.1)
-    (dry,) = plot.spread_skill(0 * draws[1:], 0 * draws[0])
-    np.testing.assert_array_equal(dry.get_data(), [[0], [0]])
+    assert len(colours.RAIN_COLOURS) == len(colours.RAIN_LEVELS)
 
 
 def test_needs_no_cartopy():

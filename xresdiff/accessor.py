@@ -21,14 +21,14 @@ from xresdiff.models.package import Model, Stage
 from xresdiff.overview import overview, overview_html
 from xresdiff.plot.domains import CardPlotMethods
 from xresdiff.plot.methods import PlotMethods
-from xresdiff.verify.methods import ScoreMethods
+from xresdiff.verify.methods import VerifyMethods
 
 __all__ = ["ResdiffDataArrayAccessor", "ResdiffDatasetAccessor"]
 
 ModelCard.plot = property(CardPlotMethods)  # figures are above models: they come from here
 
 
-class _Methods(ScoreMethods):
+class _Methods(VerifyMethods):
     """What Datasets and DataArrays have in common."""
 
     def __init__(self, obj: Any) -> None:

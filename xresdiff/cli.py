@@ -19,7 +19,7 @@ from xresdiff.models.zoo import models
 from xresdiff.store import to_zarr
 from xresdiff.train import finetune, train
 from xresdiff.train.config import DATASETS, NOTHING, read_config, train_from
-from xresdiff.verify.scores import scores
+from xresdiff.verify.tables import scores
 
 __all__ = ["main"]
 

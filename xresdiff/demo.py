@@ -18,8 +18,8 @@ from xresdiff.models.opening import open_model
 from xresdiff.plot import spectrum, stamps
 from xresdiff.store import to_zarr
 from xresdiff.tutorial import WET, rain_pair
-from xresdiff.verify.scores import scores
-from xresdiff.verify.spectra import log_spectral_distance
+from xresdiff.verify.spectra.power import log_spectral_distance
+from xresdiff.verify.tables import scores
 
 __all__ = ["Case", "Result", "bilinear", "downscaled", "made_here", "of_dataset", "save", "table"]
 

@@ -1,252 +1,95 @@
-"""Figures of numbers: spectra, rank histograms, spread against error."""
+"""What figures of curves share: the band of the members, the styles of the others, plain axes."""
 
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import dask
 import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.plot.paper import BLUE, OTHERS, axes_for, pick, shown, units_of
-from xresdiff.verify import scores, spectra
-from xresdiff.verify.kernels import Window
-from xresdiff.verify.pairs import Data, find_member_dim, label
+from xresdiff.plot.colours import BLUE, OTHERS
+from xresdiff.plot.paper import TRUTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.container import BarContainer
     from matplotlib.lines import Line2D
 
-__all__ = ["rank_histogram", "spectrum", "spread_skill"]
+__all__ = [
+    "check_band",
+    "draw_ensemble",
+    "draw_others",
+    "log_heights",
+    "log_ticks",
+    "plain",
+    "style_of",
+]
 
-# How far below ensemble and truth the spectra of references (interpolations) are followed.
-DEPTH = 30
+WIDE = 500  # last value over the first, of an axis with few numbers
+
+# Told apart in grey, too.
+DASHES = ("--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)))
 
 
-def spectrum(
-    ens: Data,
-    obs: Data | None = None,
-    *,
-    reference: Mapping[str, Data] | None = None,
-    variable: Hashable | None = None,
-    member_dim: Hashable | None = None,
-    dim: spectra.Sides | None = None,
-    spacing_km: spectra.Spacing | None = None,
-    window: Window = "dct",
-    ax: "Axes | None" = None,
-    figsize: tuple[float, float] | None = None,
-) -> "list[Line2D]":
-    """Show the spectra of the members, the truth and other fields against wavelength.
+def check_band(band: float) -> None:
+    """Refuse a share of the members that is none."""
+    if not 0 < band <= 1:
+        raise InputError(f"band is a share of the members, up to 1, such as band=0.9, not {band}")
 
-    Spectra are averaged over all fields (times, ...), and divided by the width of the bins of
-    wavenumber, so that those of different grids compare.
 
-    Parameters
-    ----------
-    ens, obs : xarray.DataArray or xarray.Dataset, (..., y, x)
-        Ensemble, or one forecast, and truth.
-    reference : mapping of str to xarray.DataArray or xarray.Dataset, optional
-        Other fields by name, on any grid.
-    variable : Hashable, optional
-        Which variable of the Datasets; needed if there are several.
-    member_dim : Hashable, optional
-        As for :func:`xresdiff.verify.scores.crps`.
-    dim, spacing_km, window
-        As for :func:`xresdiff.verify.spectra.spectrum`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    figsize : tuple of float, optional
-        Width and height of a new figure in inches.
+def draw_ensemble(
+    ax: "Axes", x: Any, values: xr.DataArray, member: Hashable | None, band: float
+) -> "Line2D":
+    """Draw the mean of the members over the band that a share of them is in; or one forecast.
 
-    Returns
-    -------
-    list of matplotlib.lines.Line2D
-        Of the members, of their mean, of the references, of the truth.
-
-    Raises
-    ------
-    InputError
-        If all fields have missing values, and as
-        :func:`xresdiff.verify.spectra.spectrum`.
-
-    Examples
-    --------
-    >>> ens = xr.DataArray(np.random.default_rng(0).random((4, 8, 8)), dims=("member", "y", "x"))
-    >>> len(spectrum(ens, dim=("y", "x"), spacing_km=1.0))
-    5
+    `values` are ``(x)``, and along `member` if there are members.
     """
-    ens = shown(ens, variable)
-    member = find_member_dim(ens, member_dim)
-
-    def density(data: Data, keep: Hashable | None = None) -> xr.DataArray:
-        field = shown(data, variable or ens.name)
-        power = spectra.spectrum(field, dim=dim, spacing_km=spacing_km, window=window)
-        power = power.mean([d for d in power.dims if d not in (keep, "wavenumber")])
-        return (power / float(power["wavenumber"][0])).isel(
-            wavenumber=slice(-1)
-        )  # the last is open
-
-    named = {**(reference or {}), **({} if obs is None else {"truth": obs})}
-    members, others = dask.compute(density(ens, member), {k: density(v) for k, v in named.items()})
-    mean = members if member is None else members.mean([member])
-    if not mean.notnull().any():
-        raise InputError(
-            "no field is without missing values, which a spectrum needs. "
-            "Select an area that has all, or fill: ens.fillna(0)"
-        )
-    ax = axes_for(ax, figsize)
-    lines = [] if member is None else _lines(ax, members, color=BLUE, lw=0.6, alpha=0.35)
-    lines += _lines(ax, mean, color=BLUE, lw=2, label="forecast" if member is None else "ensemble")
-    for i, (name, power) in enumerate(others.items()):
-        other = {"color": OTHERS[i % len(OTHERS)], "ls": "--", "lw": 1.4}
-        style = {"color": "black", "lw": 1.6} if name == "truth" else other
-        lines += _lines(ax, power, label=name, **style)
-    _wavelengths(ax, ens, floor=min(float(p.min()) for p in (mean, others.get("truth", mean))))
-    return lines
+    if member is None:
+        return ax.plot(x, values, color=BLUE, lw=1.8, label="forecast")[0]
+    tail = (1 - band) / 2
+    low, high = np.quantile(values.transpose(member, ...).values, (tail, 1 - tail), axis=0)
+    share = "all members" if band == 1 else f"{100 * band:.3g} % of members"
+    ax.fill_between(x, low, high, color=BLUE, alpha=0.25, lw=0, label=share)
+    return ax.plot(x, values.mean([member], skipna=False), color=BLUE, lw=1.8, label="ensemble")[0]
 
 
-def _lines(ax: "Axes", power: xr.DataArray, **style: Any) -> "list[Line2D]":
-    """Draw one line, or one per member."""
-    return ax.plot(power["wavelength"], power.transpose("wavenumber", ...), **style)
+def draw_others(ax: "Axes", curves: Mapping[str, tuple[Any, xr.DataArray]]) -> "list[Line2D]":
+    """Draw references and the truth, x and y by name."""
+    return [
+        ax.plot(x, y, label=name, **style_of(name, i))[0]
+        for i, (name, (x, y)) in enumerate(curves.items())
+    ]
 
 
-def _wavelengths(ax: "Axes", field: xr.DataArray, floor: float) -> None:
-    """Turn axes into those of a spectrum: wavelengths in km, the long ones on the left."""
+def style_of(name: str, i: int) -> dict[str, Any]:
+    """Return the style of the i-th line beside the ensemble: black for the truth."""
+    if name == TRUTH:
+        return {"color": "black", "lw": 1.4}
+    return {"color": OTHERS[i % len(OTHERS)], "ls": DASHES[i % len(DASHES)], "lw": 1.4}
+
+
+def log_ticks(ax: "Axes") -> None:
+    """Make the x axis logarithmic, with plain numbers: at 1, 2, 5, 10, ... or at powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    ax.set(xscale="log", yscale="log", xlabel="wavelength (km)")
-    ax.xaxis.set_inverted(True)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.set_xscale("log")
+    low, high = ax.dataLim.intervalx
+    wide = high > WIDE * low
+    ax.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    units = units_of(field)
-    squared = f"({units})² " if " " in units else f"{units}² " if units else ""
-    ax.set_ylabel(f"variance density ({squared}km)")
-    if floor > 0:
-        ax.set_ylim(bottom=max(ax.get_ylim()[0], floor / DEPTH))
-    ax.margins(x=0.02)
+
+
+def log_heights(ax: "Axes") -> None:
+    """Make the y axis logarithmic, if anything drawn is above zero."""
+    if np.isfinite(ax.dataLim.minposy):
+        ax.set_yscale("log")
+
+
+def plain(ax: "Axes", title: str, *, legend: bool = True) -> None:
+    """Give axes a title and a light grid, and no box."""
     ax.grid(color="0.92")
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(label(field), loc="left", size="medium")
-    ax.legend(frameon=False)
-
-
-def rank_histogram(
-    ens: Data,
-    obs: Data,
-    *,
-    variable: Hashable | None = None,
-    member_dim: Hashable | None = None,
-    ax: "Axes | None" = None,
-    figsize: tuple[float, float] | None = None,
-) -> "BarContainer":
-    """Show how often the truth takes each place among the sorted members.
-
-    Parameters
-    ----------
-    ens, obs, member_dim
-        As for :func:`xresdiff.verify.scores.rank_histogram`.
-    variable, ax, figsize
-        As for :func:`spectrum`.
-
-    Returns
-    -------
-    matplotlib.container.BarContainer
-        One bar for each rank; the dashed line is what draws of one distribution would give.
-
-    Raises
-    ------
-    InputError
-        As :func:`xresdiff.verify.scores.crps`.
-
-    Examples
-    --------
-    >>> ens = xr.DataArray([[1.0, 4.0], [3.0, 4.0]], dims=("member", "x"))
-    >>> len(rank_histogram(ens, xr.DataArray([2.0, 5.0], dims="x")))
-    3
-    """
-    ens = pick(ens, variable)
-    truth = pick(obs, variable or ens.name)
-    frequency = scores.rank_histogram(ens, truth, member_dim=member_dim).compute()
-    ax = axes_for(ax, figsize)
-    bars = ax.bar(frequency["rank"], frequency, width=1, color=BLUE, alpha=0.8, ec="white", lw=0.8)
-    ax.axhline(1 / frequency.size, color="black", ls="--", lw=1)
-    ax.set(xlabel="members below the truth", ylabel="relative frequency")
-    ax.margins(x=0.01)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(label(ens), loc="left", size="medium")
-    return bars
-
-
-def spread_skill(
-    ens: Data,
-    obs: Data,
-    *,
-    variable: Hashable | None = None,
-    member_dim: Hashable | None = None,
-    classes: int = 12,
-    ax: "Axes | None" = None,
-    figsize: tuple[float, float] | None = None,
-) -> "list[Line2D]":
-    """Show how large the errors are where the spread is small, and where it is large.
-
-    Parameters
-    ----------
-    ens, obs, member_dim
-        As for :func:`xresdiff.verify.scores.spread_skill`.
-    classes : int, default 12
-        Classes of spread, of equally many points each.
-    variable, ax, figsize
-        As for :func:`spectrum`.
-
-    Returns
-    -------
-    list of matplotlib.lines.Line2D
-        Root mean square error of the ensemble mean against the spread, corrected for the
-        number of members: on the dashed diagonal where the ensemble knows how sure to be.
-
-    Raises
-    ------
-    InputError
-        As :func:`xresdiff.verify.scores.spread_skill`.
-
-    Examples
-    --------
-    >>> draws = xr.DataArray(np.random.default_rng(0).random((5, 90)), dims=("member", "x"))
-    >>> (line,) = spread_skill(draws[1:], draws[0], classes=3)
-    >>> line.get_xdata().size
-    3
-    """
-    ens = shown(ens, variable)
-    truth = shown(obs, variable or ens.name)
-    member = find_member_dim(ens, member_dim)
-    spread, error = dask.compute(
-        scores.spread(ens, truth, member_dim=member, dim=()),
-        scores.rmse(ens, truth, member_dim=member, dim=()),
-    )
-    x, y = _by_class(spread.values.ravel(), error.values.ravel(), classes)
-    x *= np.sqrt((ens.sizes[member] + 1) / ens.sizes[member])
-    ax = axes_for(ax, figsize or (4.0, 4.0))
-    lines = ax.plot(x, y, "o-", color=BLUE, ms=4)
-    end = max(x.max(), y.max())
-    ax.plot([0, end], [0, end], color="black", ls="--", lw=1)
-    units = units_of(ens)
-    ax.set(xlabel=f"spread ({units})", ylabel=f"error of the mean ({units})", aspect=1)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(label(ens), loc="left", size="medium")
-    return lines
-
-
-def _by_class(spread: np.ndarray, error: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Root mean squares of spread and error in classes of spread, no spread being one of them."""
-    there = np.isfinite(spread + error)
-    spread, error = spread[there], error[there]
-    some = spread[spread > 0] if spread.any() else spread
-    edges = np.unique(np.quantile(some, np.arange(classes) / classes))
-    which = np.searchsorted(edges, spread, side="right")
-    count = np.bincount(which)
-    squares = (np.bincount(which, weights=v**2)[count > 0] for v in (spread, error))
-    x, y = (np.sqrt(s / count[count > 0]) for s in squares)
-    return x, y
+    ax.set_title(title, loc="left", size="medium", wrap=True)
+    if legend:
+        ax.legend(frameon=False, fontsize="small", handlelength=1.8, labelspacing=0.3)

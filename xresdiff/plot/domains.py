@@ -6,7 +6,8 @@ import numpy as np
 
 from xresdiff.errors import InputError
 from xresdiff.models.card import FixedTarget, ModelCard
-from xresdiff.plot.paper import BLUE, axes_for
+from xresdiff.plot.colours import BLUE
+from xresdiff.plot.paper import axes_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

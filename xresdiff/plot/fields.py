@@ -8,20 +8,21 @@ import dask
 import xarray as xr
 
 from xresdiff.errors import InputError
+from xresdiff.plot.colours import is_rain, scale_for
 from xresdiff.plot.paper import (
     at_time,
     axes_for,
     draw_field,
     frame_of,
-    is_rain,
-    scale_for,
+    moment_of,
     shown,
-    time_of,
+    title_of,
     units_of,
 )
-from xresdiff.verify import scores
+from xresdiff.verify import spreads
 from xresdiff.verify.matching import in_units_of
-from xresdiff.verify.pairs import Data, find_member_dim, label
+from xresdiff.verify.pairs import find_member_dim
+from xresdiff.verify.types import Data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,9 @@ def map(
     figsize: tuple[float, float] | None = None,
 ) -> "QuadMesh":
     """Show one field.
+
+    On a map of cartopy, ``ax=plt.axes(projection=cartopy.crs.PlateCarree())``, it is drawn at its
+    latitudes and longitudes, with coastlines.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def map(
     scale = scale_for([field])
     mesh = draw_field(ax, field, scale)
     ax.figure.colorbar(mesh, ax=ax, label=units_of(field), **scale.bar)
-    ax.set_title(label(field), loc="left", size="medium")
+    ax.set_title(title_of(field, moment_of(field)), loc="left", size="medium", wrap=True)
     return mesh
 
 
@@ -135,7 +139,7 @@ def stamps(
     member = find_member_dim(ens, member_dim)
     if member is None:
         raise InputError(f"stamps need members, there are {ens.dims}; for one field: plot.map(...)")
-    time = ens.coords[time_of(ens)].values[()] if time_of(ens) in ens.coords else None
+    time = moment_of(ens)
     upper = {
         title: in_units_of(ens, at_time(shown(data, variable or ens.name), time))
         for title, data in (("input", _of_input(coarse, ens)), ("truth", obs))
@@ -143,12 +147,11 @@ def stamps(
     }
     upper["mean"] = ens.mean([member], keep_attrs=True)
     if ens.sizes[member] > 1:
-        upper["spread"] = scores.spread(ens, member_dim=member, dim=())
+        upper["spread"] = spreads.spread(ens, member_dim=member, dim=())
     index = ens.get_index(member)
     names = index if index.is_unique else range(len(index))
     lower = {f"member {n}": ens.isel({member: i}) for i, n in enumerate(names[:members])}
-    when = "" if time is None else f", {time!s:.16}".replace("T", " ")
-    return _sheet(dask.compute(upper, lower), f"{label(ens)}{when}", figsize)
+    return _sheet(dask.compute(upper, lower), title_of(ens, time), figsize)
 
 
 def _of_input(coarse: Data | None, ens: xr.DataArray) -> Data | None:

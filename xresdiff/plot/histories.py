@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.plot.paper import BLUE, OTHERS
-from xresdiff.verify.pairs import Data
+from xresdiff.plot.colours import BLUE, OTHERS
+from xresdiff.verify.types import Data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,65 +1,52 @@
 """What all figures share: which field is meant, where its cells lie, in which colours and units."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, UnitsError
+from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.coords import KM_PER_UNIT, find_coordinate, find_horizontal
 from xresdiff.grids.units import convert
-from xresdiff.verify.pairs import Data
+from xresdiff.plot.colours import MISSING, Scale, is_rain
+from xresdiff.verify.matching import in_units_of
+from xresdiff.verify.pairs import label
+from xresdiff.verify.types import Data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
+    from matplotlib.ticker import MaxNLocator
 
 __all__ = [
-    "BLUE",
-    "OTHERS",
-    "Scale",
+    "TRUTH",
+    "References",
     "at_time",
     "axes_for",
+    "beside",
     "draw_field",
     "frame_of",
-    "is_rain",
+    "moment_of",
+    "named",
     "pick",
     "pretty",
-    "scale_for",
     "shown",
+    "time_of",
+    "title_of",
     "units_of",
 ]
 
-# Classes of rain, mm h-1 (less is white), and their colours, the last for more than the last bound:
-# even steps of lightness (OKLCH), so that they order in grey and for colour-blind eyes.
+#: Other forecasts to compare with, by name, or one of them.
+References: TypeAlias = Mapping[str, Data] | Data
+
+TRUTH = "truth"
 RAIN_UNITS = "mm h-1"
-RAIN_LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-RAIN_COLOURS = (
-    *("#e3f6e6", "#b1ecd1", "#67dfd1", "#1ec5e4", "#3394e5"),
-    *("#506bd8", "#7430c1", "#820279", "#710029", "#4f000e"),
-)
-RAIN_WORDS = ("precip", "rain")
-SIGNED_WORDS = ("eastward", "northward", "x_wind", "y_wind", "vorticity", "divergence", "anomaly")
-MISSING = "0.85"
-
-# Okabe and Ito (2008), told apart by colour-blind eyes: the ensemble, then whatever else there is.
-BLUE = "#0072b2"
-OTHERS = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-
-# Scales without classes end at these percentiles of all that is shown.
-PERCENTILES = (0.2, 99.8)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Colours of values: arguments of `pcolormesh`, and of the colour bar."""
-
-    colours: dict[str, Any]
-    bar: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,8 +66,10 @@ class Frame:
         return float(np.clip(self.aspect * np.ptp(self.y) / width, 0.4, 2.0))
 
 
-def pick(data: Data, variable: Hashable | None = None) -> xr.DataArray:
+def pick(data: Data, variable: Hashable | None = None, dim: Hashable | None = None) -> xr.DataArray:
     """Choose the variable to show: the one named if it is there, else the only one there is.
+
+    Those count that are fields, or that have the dimension `dim`.
 
     Raises
     ------
@@ -91,7 +80,8 @@ def pick(data: Data, variable: Hashable | None = None) -> xr.DataArray:
         return data
     if variable in data.data_vars:
         return data[variable]
-    fields = [n for n, v in data.data_vars.items() if v.ndim >= 2 and v.dtype.kind in "fiu"]
+    numbers = {n: v for n, v in data.data_vars.items() if v.dtype.kind in "fiu"}
+    fields = [n for n, v in numbers.items() if (v.ndim >= 2 if dim is None else dim in v.dims)]
     if len(fields) != 1:
         raise InputError(
             f"which variable to show? There are {fields or 'none'}: "
@@ -100,9 +90,11 @@ def pick(data: Data, variable: Hashable | None = None) -> xr.DataArray:
     return data[fields[0]]
 
 
-def shown(data: Data, variable: Hashable | None = None) -> xr.DataArray:
+def shown(
+    data: Data, variable: Hashable | None = None, dim: Hashable | None = None
+) -> xr.DataArray:
     """Choose the variable to show, and show rain in mm h-1."""
-    field = pick(data, variable)
+    field = pick(data, variable, dim)
     if is_rain(field) and "units" in field.attrs:
         try:
             return convert(field, RAIN_UNITS)
@@ -111,16 +103,21 @@ def shown(data: Data, variable: Hashable | None = None) -> xr.DataArray:
     return field
 
 
-def is_rain(field: xr.DataArray) -> bool:
-    """Tell whether a variable is rain, by what it is called."""
-    return _is_called(field, RAIN_WORDS)
+def beside(
+    ens: xr.DataArray,
+    reference: References | None,
+    obs: Data | None = None,
+    variable: Hashable | None = None,
+) -> dict[str, xr.DataArray]:
+    """Choose what is shown beside an ensemble, by name, in its units: references, then the truth.
 
-
-def _is_called(field: xr.DataArray, words: Sequence[str]) -> bool:
-    names = (
-        f"{field.name} {field.attrs.get('standard_name')} {field.attrs.get('long_name')}".lower()
-    )
-    return any(word in names for word in words)
+    A reference without a name is called so.
+    """
+    named = {"reference": reference} if isinstance(reference, Data) else dict(reference or {})
+    named |= {} if obs is None else {TRUTH: obs}
+    return {
+        name: in_units_of(ens, pick(data, variable or ens.name)) for name, data in named.items()
+    }
 
 
 def time_of(field: xr.DataArray) -> Hashable:
@@ -151,29 +148,6 @@ def at_time(field: xr.DataArray, time: Any = None) -> xr.DataArray:
         ) from None
 
 
-def scale_for(fields: Sequence[xr.DataArray]) -> Scale:
-    """Choose one scale of colours for several fields of a variable."""
-    from matplotlib import colormaps
-    from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
-
-    first = fields[0]
-    if is_rain(first):
-        colours = ListedColormap(RAIN_COLOURS[:-1]).with_extremes(
-            bad=MISSING, under="white", over=RAIN_COLOURS[-1]
-        )
-        norm = BoundaryNorm(RAIN_LEVELS, len(RAIN_LEVELS) - 1)
-        ticks = {"ticks": RAIN_LEVELS, "format": "%g", "extend": "max"}
-        return Scale({"cmap": colours, "norm": norm}, ticks)
-    values = np.concatenate([f.values[np.isfinite(f.values)] for f in fields])
-    low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
-    if _is_called(first, SIGNED_WORDS):
-        low, high = -max(-low, high), max(-low, high)
-        colours = colormaps["RdBu_r"].with_extremes(bad=MISSING)
-    else:
-        colours = colormaps["viridis"].with_extremes(bad=MISSING)
-    return Scale({"cmap": colours, "norm": Normalize(low, high)}, {"extend": "both"})
-
-
 def frame_of(field: xr.DataArray) -> Frame:
     """Find where the cells lie: degrees, km, or plain points where no coordinates tell."""
     try:
@@ -189,15 +163,13 @@ def frame_of(field: xr.DataArray) -> Frame:
 
 
 def draw_field(ax: "Axes", field: xr.DataArray, scale: Scale) -> "QuadMesh":
-    """Draw the cells of a field, true to shape.
+    """Draw the cells of a field, true to shape; on a map of cartopy at their places on the globe.
 
     Raises
     ------
     InputError
         If it has other dimensions than y and x.
     """
-    from matplotlib.ticker import MaxNLocator
-
     frame = frame_of(field)
     field = field.squeeze([d for d in field.dims if d not in frame.dims and field.sizes[d] == 1])
     others = [d for d in field.dims if d not in frame.dims]
@@ -206,19 +178,49 @@ def draw_field(ax: "Axes", field: xr.DataArray, scale: Scale) -> "QuadMesh":
             f"a map has {frame.dims}, the field has {others} too. Select one: isel({others[0]}=0)"
         )
     values = np.ma.masked_invalid(field.transpose(*frame.dims).values)
-    mesh = ax.pcolormesh(
-        frame.x, frame.y, values, shading="nearest", rasterized=True, **scale.colours
-    )
+    options = {"shading": "nearest", "rasterized": True, **scale.colours}
+    if hasattr(ax, "coastlines"):
+        return _draw_on_globe(ax, field, values, options)
+    mesh = ax.pcolormesh(frame.x, frame.y, values, **options)
     ax.set_facecolor(MISSING)
     ax.set_aspect(frame.aspect)
     for axis, name, towards in ((ax.xaxis, "x", "EW"), (ax.yaxis, "y", "NS")):
-        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(_few_ticks())
         if frame.unit == "°":
             axis.set_major_formatter(partial(_degrees, towards=towards))
         else:
             axis.set_label_text(f"{name} ({frame.unit})" if frame.unit else name)
     ax.spines[:].set(color="0.4", linewidth=0.6)
     return mesh
+
+
+def _draw_on_globe(
+    ax: Any, field: xr.DataArray, values: np.ndarray, options: dict[str, Any]
+) -> "QuadMesh":
+    """Draw cells by their latitudes and longitudes, with coastlines."""
+    degrees = import_module("cartopy.crs").PlateCarree()
+    lat, lon = (part.values for part in geographic(field, find_horizontal(field)))
+    mesh: QuadMesh = ax.pcolormesh(lon, lat, values, transform=degrees, **options)
+    ax.coastlines(linewidth=0.6, color="0.3")
+    ax.set_facecolor(MISSING)
+    lines = ax.gridlines(
+        draw_labels=["left", "bottom"],
+        x_inline=False,
+        y_inline=False,
+        rotate_labels=False,
+        linewidth=0.4,
+        color="0.7",
+        alpha=0.6,
+    )
+    lines.xlocator, lines.ylocator = _few_ticks(), _few_ticks()
+    return mesh
+
+
+def _few_ticks() -> "MaxNLocator":
+    """Make four ticks or so, at round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
 
 
 def _degrees(value: float, position: int | None = None, *, towards: str) -> str:
@@ -238,7 +240,25 @@ def axes_for(ax: "Axes | None", figsize: tuple[float, float] | None) -> "Axes":
 
 def units_of(field: xr.DataArray) -> str:
     """Return the units of a variable for a label, empty if there are none."""
-    return pretty(str(field.attrs.get("units", "")))
+    units = str(field.attrs.get("units", ""))
+    return "" if units == "1" else pretty(units)
+
+
+def named(field: xr.DataArray) -> str:
+    """Name a variable for a label, with its units."""
+    units = units_of(field)
+    return f"{label(field)} ({units})" if units else label(field)
+
+
+def title_of(field: xr.DataArray, time: Any = None) -> str:
+    """Name a variable, and the time that is shown if it has one."""
+    return label(field) + ("" if time is None else f", {time!s:.16}".replace("T", " "))
+
+
+def moment_of(field: xr.DataArray) -> Any:
+    """Return the time of a field that has one, else None."""
+    name = time_of(field)
+    return field.coords[name].values[()] if name in field.coords else None
 
 
 def pretty(units: str) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError, UnitsError, raise_problems
-from xresdiff.grids.coords import find_horizontal
+from xresdiff.errors import InputError, UnitsError, raise_problems, warn
+from xresdiff.grids.coords import Horizontal, find_coordinate, find_horizontal
+from xresdiff.grids.coords.criteria import LATITUDES, LONGITUDES, Side, candidates
 from xresdiff.grids.units import convert, is_difference
 from xresdiff.grids.units.spellings import unit
 
-__all__ = ["at_points_of", "in_units_of", "named_as"]
+__all__ = ["as_difference", "at_points_of", "chunked_as", "in_units_of", "named_as"]
 
 # Coordinates may differ by a few roundings to float32 of their largest value, but never by more
 # than a tenth of their smallest step.
@@ -26,10 +27,10 @@ STEP_FRACTION = 0.1
 NEAR = 1e-3
 
 
-def in_units_of(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
-    """Convert `obs` to the units of `ens`, if `ens` has any.
+def in_units_of(ens: xr.DataArray, obs: xr.DataArray, what: str = "obs") -> xr.DataArray:
+    """Convert `obs`, called `what` in errors, to the units of `ens`, if `ens` has any.
 
-    An `obs` without units is taken to have those of `ens`, with a warning.
+    Where one of the two has no units they are taken to be the same, with a warning.
 
     Raises
     ------
@@ -44,14 +45,25 @@ def in_units_of(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
     """
     units = ens.attrs.get("units")
     if units is None:
+        if "units" in obs.attrs:
+            units = obs.attrs["units"]
+            warn(
+                f"the ensemble has no units; they are taken to be those of {what}. Say so: "
+                f"ens.attrs['units'] = {units!r}"
+            )
         return obs
     kinds = {_is_difference(da) for da in (ens, obs)}
     if kinds == {True, False}:
         raise UnitsError(
-            "of the ensemble and obs, one is a temperature and one a difference of temperatures; "
-            "compare like with like"
+            f"of the ensemble and {what}, one is a temperature and one a difference of "
+            "temperatures; compare like with like"
         )
     return convert(obs, units)
+
+
+def as_difference(da: xr.DataArray) -> dict[str, str]:
+    """Return the attributes that make errors of a temperature differences of temperatures."""
+    return {} if _is_difference(da) is None else {"units_metadata": "temperature: difference"}
 
 
 def _is_difference(da: xr.DataArray) -> bool | None:
@@ -74,19 +86,30 @@ def named_as(ens: xr.DataArray, obs: xr.DataArray) -> xr.DataArray:
     >>> named_as(ens, ens.rename(lat="latitude", lon="longitude")).dims
     ('lat', 'lon')
     """
-    if set(obs.dims) <= set(ens.dims):
-        return obs
     try:
         ours, theirs = find_horizontal(ens), find_horizontal(obs)
     except InputError:
         return obs
     flat = {grid.dims == (grid.y, grid.x) for grid in (ours, theirs)}
-    if ours.kind != theirs.kind or flat != {ours.kind != "curvilinear"}:
+    if ours.kind != theirs.kind or len(flat) > 1:
         return obs
-    pairs = zip((*theirs.dims, theirs.y, theirs.x), (*ours.dims, ours.y, ours.x), strict=True)
-    names = {their: our for their, our in pairs if their != our}
+    names = dict(zip(_names_of(theirs), _names_of(ours), strict=False))
+    names = {their: our for their, our in names.items() if their != our}
     taken = {*obs.dims, *obs.coords} - set(names)
     return obs if taken & set(names.values()) else obs.rename(names)
+
+
+def _names_of(grid: Horizontal) -> tuple[Hashable, ...]:
+    """Name all that tells the points of a grid."""
+    return (*grid.dims, grid.y, grid.x, *(grid.geographic or ()))
+
+
+def chunked_as(ens: xr.DataArray, field: Any) -> Any:
+    """Cut a lazy field at the places where a lazy ensemble is cut, else as it is."""
+    if field is None or field.chunks is None or ens.chunks is None:
+        return field
+    shared = [d for d in field.dims if ens.sizes.get(d) == field.sizes[d]]
+    return field.chunk({d: ens.chunksizes[d] for d in shared})
 
 
 def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataArray:
@@ -120,49 +143,137 @@ def at_points_of(ens: xr.DataArray, other: xr.DataArray, what: str) -> xr.DataAr
     >>> at_points_of(ens, ens[::-1], "obs").values
     array([1., 2.])
     """
-    extra = [d for d in other.dims if d not in ens.dims]
-    if extra:
-        raise InputError(
-            f"{what} has the dimensions {extra}, which the ensemble {tuple(ens.dims)} lacks. "
-            f"Select one value of each: {what}.isel({extra[0]}=0)"
-        )
+    _refuse_extra(ens, other, what)
+    if what != "weights":
+        _refuse_labels(ens, other, what)
     problems = []
+    rows = _rows_and_columns(ens)
     for dim in other.dims:
-        if dim in ens.coords and dim in other.coords:
-            ours, theirs = ens[dim].values, other[dim].values
-            if _same(ours, theirs):
-                continue
-            if _same(ours, theirs[::-1]):
-                other = other.isel({dim: slice(None, None, -1)})
-            else:
-                problems.append(_difference(dim, ours, theirs, what))
-        elif ens.sizes[dim] != other.sizes[dim]:
-            problems.append(
-                f"{dim!r} has {ens.sizes[dim]} points in the ensemble, {other.sizes[dim]} in {what}"
-            )
+        turned, problem = _matched(ens, other, dim, what, dim in rows)
+        if problem is not None:
+            problems.append(problem)
+        elif turned:
+            other = other.isel({dim: slice(None, None, -1)})
     if not problems:
         problems = _curvilinear_problems(ens, other, what)
     raise_problems(problems, what=f"compare the ensemble with {what}")
     return other.drop_vars(list(other.coords))
 
 
+def _rows_and_columns(da: xr.DataArray) -> tuple[Hashable, ...]:
+    """Name the horizontal dimensions, if there are any."""
+    try:
+        return find_horizontal(da).dims
+    except InputError:
+        return ()
+
+
+def _refuse_extra(ens: xr.DataArray, other: xr.DataArray, what: str) -> None:
+    """Refuse dimensions that the ensemble lacks."""
+    extra = [d for d in other.dims if d not in ens.dims]
+    if not extra:
+        return
+    if set(extra) & set(_rows_and_columns(other)):
+        raise InputError(
+            f"{what} is on another grid: {_rows_and_columns(other)}, the ensemble on "
+            f"{_rows_and_columns(ens) or tuple(ens.dims)}. Bring it there: "
+            f"{what}.resdiff.regrid(ens)"
+        )
+    raise InputError(
+        f"{what} has the dimensions {extra}, which the ensemble {tuple(ens.dims)} lacks. "
+        f"Select one value of each: {what}.isel({extra[0]}=0)"
+        + (f", or if it is of members: {what}.rename({extra[0]}='member')" * (what != "obs"))
+    )
+
+
+def _refuse_labels(ens: xr.DataArray, other: xr.DataArray, what: str) -> None:
+    """Refuse fields of one time, level or place that are held against all, or another one."""
+    for name, label in other.coords.items():
+        if label.dims and (name in other.dims or name not in ens.dims):
+            continue
+        if name in ens.dims:
+            raise InputError(
+                f"{what} is of one {name!r}, {_short(label.values.flat[0])}, or of one for each "
+                f"point; the ensemble has {ens.sizes[name]}. Select it: ens.sel({name}={what}."
+                f"{name}); if it holds for all: {what}.drop_vars({name!r})"
+            )
+        same = name in ens.coords and not ens[name].dims and _tells(ens[name])
+        if same and not _same(np.atleast_1d(ens[name].values), np.atleast_1d(label.values)):
+            raise InputError(
+                f"{name!r} is {_short(ens[name].values[()])} in the ensemble, "
+                f"{_short(label.values[()])} in {what}. If they are to be compared all the same: "
+                f"{what}.drop_vars({name!r})"
+            )
+
+
+def _tells(label: xr.DataArray) -> bool:
+    """Tell whether a label is of time."""
+    return label.dtype.kind == "M" or find_coordinate(label, "time") == label.name
+
+
+def _matched(
+    ens: xr.DataArray, other: xr.DataArray, dim: Hashable, what: str, horizontal: bool
+) -> tuple[bool, str | None]:
+    """Tell whether a dimension runs the other way, and what else is wrong with it."""
+    if ens.sizes[dim] != other.sizes[dim]:
+        return False, _difference(ens, other, dim, what, horizontal)
+    axes = _axes_of(ens, other, dim)
+    if all(_same(ours, theirs) for ours, theirs in axes):
+        return False, None
+    if all(_same(ours, theirs[::-1]) for ours, theirs in axes):
+        return True, None
+    return False, _difference(ens, other, dim, what, horizontal)
+
+
+def _axes_of(
+    ens: xr.DataArray, other: xr.DataArray, dim: Hashable
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what both tell of the points along a dimension.
+
+    That is its own coordinate, else latitudes and longitudes along it.
+    """
+    if dim in ens.coords and dim in other.coords:
+        names = [dim]
+    else:
+        known = [n for side in (LATITUDES, LONGITUDES) for n in _called(ens, side)]
+        names = [n for n in known if n in other.coords and ens[n].dims == other[n].dims == (dim,)]
+    pairs = [(ens[name].values, other[name].values) for name in names]
+    turning = _called(ens, LONGITUDES)
+    return [
+        _unwound(*pair) if name in turning else pair
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+
+
+def _called(da: xr.DataArray, side: Side) -> list[Hashable]:
+    """Name the one-dimensional latitudes, or longitudes."""
+    return candidates(da, side, da.coords)["latlon"]
+
+
+def _unwound(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count longitudes from the same meridian: 359 is -1 where the other one says so."""
+    ours = np.asarray(ours, dtype=np.float64)
+    return ours, ours + (np.asarray(theirs, dtype=np.float64) - ours + 180) % 360 - 180
+
+
 def _curvilinear_problems(ens: xr.DataArray, other: xr.DataArray, what: str) -> list[str]:
     """Compare the two-dimensional latitudes and longitudes that both have."""
     return [
-        f"the points of {name!r} are not those of the ensemble; "
-        f"interpolate {what} to the grid of the ensemble first"
+        f"the points of {name!r} are not those of the ensemble. Bring {what} to them: "
+        f"{what}.resdiff.regrid(ens)"
         for name, ours in ens.coords.items()
         if ours.ndim == 2
         and name in other.coords
         and set(ours.dims) == set(other[name].dims)
-        and not np.allclose(
-            ours.values,
-            other[name].transpose(*ours.dims).values,
-            rtol=0,
-            atol=_nearness(ours.values),
-            equal_nan=True,
-        )
+        and not _close(ours.values, other[name].transpose(*ours.dims).values)
     ]
+
+
+def _close(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Tell whether two-dimensional coordinates are equal, in degrees up to whole turns."""
+    apart = (np.asarray(theirs, dtype=np.float64) - ours + 180) % 360 - 180
+    known = np.isfinite(ours) == np.isfinite(theirs)
+    return bool(known.all() and (np.abs(apart[np.isfinite(apart)]) <= _nearness(ours)).all())
 
 
 def _nearness(values: np.ndarray) -> float:
@@ -185,11 +296,22 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.allclose(a, b, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
-def _difference(dim: Hashable, ours: np.ndarray, theirs: np.ndarray, what: str) -> str:
+def _difference(
+    ens: xr.DataArray, other: xr.DataArray, dim: Hashable, what: str, horizontal: bool
+) -> str:
+    """Say how the points along a dimension differ, and what to do."""
+    extents = [
+        _extent(da[dim].values) if dim in da.coords else f"{da.sizes[dim]} points"
+        for da in (ens, other)
+    ]
+    found = f"{dim!r} is {extents[0]} in the ensemble, {extents[1]} in {what}"
+    if horizontal:
+        return f"{found}. Bring {what} to the grid of the ensemble: {what}.resdiff.regrid(ens)"
+    if not all(dim in da.coords for da in (ens, other)):
+        return f"{found}. Give both coordinates along it: ens.assign_coords({dim}=...)"
     return (
-        f"{dim!r} is {_extent(ours)} in the ensemble, {_extent(theirs)} in {what}. Interpolate "
-        f"{what} to the points of the ensemble, or keep those that they share: "
-        f"ens, {what} = xarray.align(ens, {what}, join='inner')"
+        f"{found}. Interpolate {what} to the points of the ensemble, or keep those that they "
+        f"share: ens, {what} = xarray.align(ens, {what}, join='inner')"
     )
 
 

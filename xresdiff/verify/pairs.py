@@ -1,9 +1,8 @@
 """Pair an ensemble with the truth, variable by variable, and average over the pair."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,7 +10,17 @@ import xarray as xr
 from xresdiff.errors import InputError
 from xresdiff.grids.coords import MEMBER_NAMES
 from xresdiff.verify import kernels
-from xresdiff.verify.matching import at_points_of, in_units_of, named_as
+from xresdiff.verify.arguments import check_fields, check_weights, counterpart, dims_of
+from xresdiff.verify.matching import (
+    as_difference,
+    at_points_of,
+    chunked_as,
+    in_units_of,
+    named_as,
+)
+from xresdiff.verify.pieces import cut, piece_sizes
+from xresdiff.verify.stations import at_places_of
+from xresdiff.verify.types import Data, Dims, Labelled
 
 __all__ = [
     "Data",
@@ -22,10 +31,6 @@ __all__ = [
     "by_variable",
     "find_member_dim",
 ]
-
-Data: TypeAlias = xr.DataArray | xr.Dataset
-Dims: TypeAlias = Hashable | Iterable[Hashable] | None
-Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
 
 @dataclass(frozen=True)
@@ -63,20 +68,39 @@ class Pair:
         """Number of members."""
         return self.ens.sizes[self.member]
 
-    @cached_property
-    def mean(self) -> xr.DataArray:
-        """Mean of the members."""
-        return self.apply(kernels.mean)
-
-    @cached_property
-    def variance(self) -> xr.DataArray:
-        """Variance of the members, unbiased; NaN where the truth is."""
-        return self.apply(kernels.variance).where(self.obs.notnull())
+    def statistics(self, *names: str) -> xr.DataArray:
+        """Give what :func:`xresdiff.verify.kernels.statistics` knows, along ``part``."""
+        origin = self.origin if "product" in names else xr.DataArray(0.0)
+        sizes = {"part": len(names)}
+        return self.apply(kernels.statistics, self.obs, origin, new_dims=sizes, names=names)
 
     @property
-    def error(self) -> xr.DataArray:
-        """Mean of the members minus the truth."""
-        return self.mean - self.obs
+    def origin(self) -> xr.DataArray:
+        """A value of about the size of the truth, from which products lose no digits."""
+        some = self.obs.isel(dict.fromkeys(self.obs.dims[:-1], 0))
+        return some.mean(dtype=np.float64).fillna(0.0)
+
+    def clipped(self, above: float | None, below: float | None) -> "Pair":
+        """Make all values under `above` equal, and all over `below`."""
+        if above is None and below is None:
+            return self
+        # both in one precision, so that equal stays equal; what is missing stays missing
+        dtype = np.result_type(self.ens.dtype, self.obs.dtype, np.float32)
+        ens, obs = (field.astype(dtype).clip(above, below) for field in (self.ens, self.obs))
+        return replace(self, ens=ens, obs=obs)
+
+    @property
+    def lazy(self) -> bool:
+        """Whether anything is computed later only."""
+        fields = (self.ens, self.obs, self.weights)
+        return any(field is not None and field.chunks is not None for field in fields)
+
+    def in_pieces(self, whole: Collection[Hashable] = ()) -> "Pair":
+        """Cut large data in memory into chunks, `whole` along some dimensions."""
+        sizes = None if self.lazy else piece_sizes(self.ens, self.member, whole)
+        if sizes is None:
+            return self
+        return replace(self, ens=cut(self.ens, sizes), obs=cut(self.obs, sizes))
 
     def apply(
         self,
@@ -100,13 +124,6 @@ class Pair:
             keep_attrs=True,  # of the coordinates; those of the data are set at the end
         )
 
-    def average(self, values: xr.DataArray) -> xr.DataArray:
-        """Average over `dims`, with the weights."""
-        if not self.dims:
-            return values
-        weighted = values if self.weights is None else values.weighted(self.weights)
-        return weighted.mean(self.dims, skipna=self.skipna)
-
     def require_two_members(self, what: str, remedy: str) -> None:
         """Refuse an ensemble that has no spread."""
         if self.members < 2:
@@ -114,7 +131,7 @@ class Pair:
 
 
 def by_variable(
-    score: Callable[[Pair], xr.DataArray],
+    score: Callable[..., xr.DataArray],
     title: str,
     ens: Labelled,
     obs: Data | None,
@@ -123,13 +140,14 @@ def by_variable(
     weights: xr.DataArray | None,
     skipna: bool,
     units: str | None = None,
+    references: Sequence[Data] = (),
 ) -> Labelled:
     """Score every variable of an ensemble against the variable of the same name.
 
     Parameters
     ----------
     score : callable, ``(Pair) -> xarray.DataArray``
-        Scores one variable.
+        Scores one variable; with `references`, ``(Pair, Pair, ...)``.
     title : str
         What the score is called, to begin the `long_name` of the result with.
     ens, obs : xarray.DataArray or xarray.Dataset
@@ -139,6 +157,8 @@ def by_variable(
         As for :func:`xresdiff.verify.scores.crps`.
     units : str, optional
         Units of the score; those of the variable by default.
+    references : sequence of xarray.DataArray or xarray.Dataset, optional
+        Other forecasts of the same variables, whose pairs with the truth go to `score` too.
 
     Returns
     -------
@@ -150,12 +170,17 @@ def by_variable(
     InputError
         If there is nothing to compare, or what there is does not match.
     """
-    member = find_member_dim(ens, member_dim)
-    dims = _as_tuple(dim)
+    check_fields(obs=obs, weights=weights, references=references)
+    member = find_member_dim(ens, member_dim, obs)
     table = as_dataset(ens)
+    truths = _truths(table, obs, member)
+    dims = dims_of([table[name] for name in truths], member, dim)
     results = {}
-    for name, truth in _truths(table, obs, member).items():
-        result = score(_pair(table[name], truth, member, dims, weights, skipna))
+    for name, truth in truths.items():
+        own = None if dims is None else tuple(d for d in dims if d in table[name].dims)
+        pair = _pair(table[name], truth, member, own, weights, skipna)
+        others = [counterpart(one, name, len(truths)) for one in references]
+        result = score(pair, *(_reference_pair(other, pair, truth) for other in others))
         result.attrs = _attrs(table[name], title, units)
         results[name] = result
     if isinstance(ens, xr.DataArray):
@@ -182,37 +207,50 @@ def _pair(
 ) -> Pair:
     """Match one variable with its truth."""
     deterministic = member is None
-    obs = None if obs is None else named_as(ens, obs)
+    if obs is not None:
+        ens, obs = at_places_of(ens, obs)
+        obs = named_as(ens, obs)
     if member is None:
         if obs is None or not set(ens.dims) <= set(obs.dims):
-            raise InputError(_no_members(ens, "dimension of members"))
+            raise InputError(no_members(ens, "dimension of members", obs))
         member, ens = "member", ens.expand_dims("member")
     elif obs is not None and member in obs.dims:
         raise InputError(
             f"obs has the dimension of members {member!r} too. Select one: obs.isel({member}=0)"
         )
-    there = tuple(d for d in ens.dims if d != member)
-    dims = there if dims is None else dims
-    if not set(dims) <= set(there):
-        raise InputError(
-            f"cannot average over {dims}: there is {there}. "
-            f"Name some of these, dim={there!r}, or none, dim=()"
-        )
+    dims = tuple(d for d in ens.dims if d != member) if dims is None else dims
     if ens.chunks is not None:
         ens = ens.chunk({member: -1})
     obs = xr.DataArray(0.0) if obs is None else at_points_of(ens, in_units_of(ens, obs), "obs")
     if weights is not None:
-        weights = at_points_of(ens, named_as(ens, weights), "weights")
+        weights = at_points_of(ens, check_weights(named_as(ens, weights), member), "weights")
+    obs, weights = (chunked_as(ens, field) for field in (obs, weights))
     return Pair(ens, obs, member, deterministic, dims, weights, skipna)
 
 
-def _as_tuple(dim: Dims) -> tuple[Hashable, ...] | None:
-    if dim is None:
-        return None
-    return tuple(dim) if isinstance(dim, Iterable) and not isinstance(dim, str) else (dim,)
+def _reference_pair(reference: xr.DataArray, pair: Pair, truth: xr.DataArray | None) -> Pair:
+    """Match a reference with the ensemble; dimensions that it lacks repeat it, as a climatology."""
+    member = pair.member if pair.member in reference.dims else find_member_dim(reference)
+    if truth is not None:
+        reference, _ = at_places_of(reference, truth)
+    own = in_units_of(pair.ens, named_as(pair.ens, reference), "reference")
+    grid = pair.ens.isel({pair.member: 0}, drop=True)
+    if member is not None:
+        grid = grid.drop_vars([member], errors="ignore").expand_dims({member: own.sizes[member]})
+    own = at_points_of(grid, own, "reference")
+    own = own.expand_dims({d: grid.sizes[d] for d in grid.dims if d not in own.dims})
+    if member is None:
+        own = own.expand_dims("member")
+    elif own.chunks is not None:
+        own = own.chunk({member: -1})
+    own = chunked_as(pair.ens, own.assign_coords(grid.coords))
+    deterministic, member = member is None, "member" if member is None else member
+    return replace(pair, ens=own, member=member, deterministic=deterministic)
 
 
-def find_member_dim(obj: Data, member_dim: Hashable | None = None) -> Hashable | None:
+def find_member_dim(
+    obj: Data, member_dim: Hashable | None = None, obs: Data | None = None
+) -> Hashable | None:
     """Name the dimension of the members: as told, else by `standard_name`, else by habit.
 
     Parameters
@@ -221,6 +259,8 @@ def find_member_dim(obj: Data, member_dim: Hashable | None = None) -> Hashable |
         An ensemble, or a forecast without members.
     member_dim : Hashable, optional
         The name, if it is known; it must be there.
+    obs : xarray.DataArray or xarray.Dataset, optional
+        The truth, whose dimensions are none of members: for what the error says.
 
     Returns
     -------
@@ -241,7 +281,7 @@ def find_member_dim(obj: Data, member_dim: Hashable | None = None) -> Hashable |
     labelled = [d for d in obj.dims if obj[d].attrs.get("standard_name") == "realization"]
     if member_dim is not None:
         if member_dim not in obj.dims:
-            raise InputError(_no_members(obj, f"dimension {member_dim!r}"))
+            raise InputError(no_members(obj, f"dimension {member_dim!r}", obs))
         return member_dim
     if len(labelled) > 1:
         raise InputError(
@@ -251,8 +291,10 @@ def find_member_dim(obj: Data, member_dim: Hashable | None = None) -> Hashable |
     return next((name for name in (*labelled, *MEMBER_NAMES) if name in obj.dims), None)
 
 
-def _no_members(obj: Data, what: str) -> str:
-    name = next((n for n in (*MEMBER_NAMES, *obj.dims) if n in obj.dims), "member")
+def no_members(obj: Data, what: str, obs: Data | None = None) -> str:
+    """Say that the dimension of members is not there, and which one it might be."""
+    own = [d for d in obj.dims if obs is None or d not in obs.dims]
+    name = next((n for n in (*MEMBER_NAMES, *own) if n in obj.dims), "member")
     return (
         f"the ensemble has no {what}; it has {tuple(obj.dims)}. "
         f"Name its member dimension: member_dim={name!r}"
@@ -288,5 +330,9 @@ def label(da: xr.DataArray) -> str:
 
 def _attrs(ens: xr.DataArray, title: str, units: str | None) -> dict[str, str]:
     """Name a score after its variable, in the units of the variable unless others are given."""
-    units = ens.attrs.get("units") if units is None else units
-    return {"long_name": f"{title} of {label(ens)}"} | ({} if units is None else {"units": units})
+    named = {"long_name": f"{title} of {label(ens)}"}
+    if units is not None:
+        return named | {"units": units}
+    if "units" not in ens.attrs:
+        return named
+    return named | {"units": ens.attrs["units"]} | as_difference(ens)

@@ -1,27 +1,26 @@
 """Scores of ensembles: labelled, lazy, weighted, one signature for all.
 
-Every function takes ``(ens, obs, *, member_dim, dim, weights, ..., skipna)``, DataArrays or
+Every function takes ``(ens, obs, *, dim, member_dim, weights, skipna, ...)``, DataArrays or
 Datasets, and gives back what it got: Datasets variable by variable, lazy where `ens` or `obs` is.
 Scores are float64 whatever the data are, because they are sums.
 """
 
-from collections.abc import Hashable, Mapping
-from functools import partial
+from collections.abc import Hashable
 
 import xarray as xr
 
 from xresdiff.verify import formulas
-from xresdiff.verify.pairs import Data, Dims, Labelled, as_dataset, by_variable
+from xresdiff.verify.measures import measure
+from xresdiff.verify.pairs import find_member_dim
+from xresdiff.verify.types import Data, Dims, Labelled
 
 __all__ = [
     "bias",
+    "correlation",
     "crps",
     "mae",
-    "rank_histogram",
+    "member_mae",
     "rmse",
-    "scores",
-    "spread",
-    "spread_skill",
 ]
 
 
@@ -29,11 +28,15 @@ def crps(
     ens: Labelled,
     obs: Data,
     *,
-    member_dim: Hashable | None = None,
     dim: Dims = None,
+    member_dim: Hashable | None = None,
     weights: xr.DataArray | None = None,
-    fair: bool = True,
     skipna: bool = True,
+    fair: bool = True,
+    above: float | None = None,
+    below: float | None = None,
+    reference: Data | None = None,
+    ci: float | None = None,
 ) -> Labelled:
     r"""Score an ensemble with the continuous ranked probability score (CRPS).
 
@@ -47,23 +50,38 @@ def crps(
         absolute error.
     obs : xarray.DataArray or xarray.Dataset, (...)
         What happened, at the points of `ens` (up to rounding to float32; an axis may run the other
-        way) and in units that convert into those of `ens`. Where either has no units they are
-        taken to be the same. Variables of Datasets are matched by name; those that only one of
-        the two has are left out. Dimensions that `obs` lacks repeat it.
+        way) or at stations, to which `ens` is then interpolated (:func:`xresdiff.at_stations`); in
+        units that convert into those of `ens`. Where either has no units they are taken to be the
+        same. Variables of Datasets are matched by name; those that only one of the two has are left
+        out. Dimensions that `obs` lacks repeat it.
+    dim : Hashable or iterable of Hashable, optional
+        Dimensions to average; all by default, none for ``dim=()``.
     member_dim : Hashable, optional
         Name of the dimension of the members, of size :math:`m`. By default the one with the
         standard name `realization`, else the first there is of member, number, realization,
         ensemble, member_id, sample.
-    dim : Hashable or iterable of Hashable, optional
-        Dimensions to average; all by default, none for ``dim=()``.
     weights : xarray.DataArray, optional
         Weights of the average, such as :func:`xresdiff.cell_area`.
-    fair : bool, default True
-        Divide the double sum by :math:`m (m - 1)` and not by :math:`m^2`, so that ensembles of any
-        size are scored as an unlimited one of the same distribution would be (Ferro, 2014).
     skipna : bool, default True
         Leave out of the average the points where `obs` or a member is NaN; a score of such a
         point is NaN, not zero.
+    fair : bool, default True
+        Divide the double sum by :math:`m (m - 1)` and not by :math:`m^2`, so that ensembles of any
+        size are scored as an unlimited one of the same distribution would be (Ferro, 2014).
+    above, below : float, optional
+        Look at thresholds in this range alone, in the units of `ens` (the threshold-weighted CRPS
+        of Gneiting and Ranjan, 2011, with a weight of one within and of zero outside): all values
+        under `above` count as equal, and so do all over `below`.
+    reference : xarray.DataArray or xarray.Dataset, optional
+        Another forecast, with members or without, such as an interpolation; dimensions that it
+        lacks repeat it, as a climatology. The result then has the dimension `value`: the score, the
+        score of the reference, and the skill, 1 - score / reference, all at the points that both
+        forecasts have.
+    ci : float, optional
+        Confidence, such as 0.95. The result then has the dimension `bound`: estimate, lower and
+        upper, from 1000 draws of blocks of times (Kuensch, 1989), always the same ones. Of few or
+        persistent times intervals are too narrow: those of 95 % held the truth in 86 % of cases of
+        12 independent times, in 92 % of 40, and in 64 % of 40 times correlated by 0.8.
 
     Returns
     -------
@@ -74,7 +92,7 @@ def crps(
     ------
     InputError
         If there is no dimension of members, if `fair` with a single member, or if the
-        points of `ens` and `obs` differ.
+        points of `ens` and `obs` differ; with `ci` if fewer than 5 times are averaged.
     UnitsError
         If the units do not convert.
 
@@ -82,6 +100,19 @@ def crps(
     ----------
     Ferro, C. A. T. (2014). Fair scores for ensemble forecasts. Q. J. R. Meteorol. Soc. 140,
     1917-1923, doi:10.1002/qj.2270.
+
+    Gneiting, T., Ranjan, R. (2011). Comparing density forecasts using threshold- and
+    quantile-weighted scoring rules. J. Bus. Econ. Stat. 29, 411-422, doi:10.1198/jbes.2010.08110.
+
+    Kuensch, H. R. (1989). The jackknife and the bootstrap for general stationary observations.
+    Ann. Statist. 17, 1217-1241, doi:10.1214/aos/1176347265.
+
+    Notes
+    -----
+    Of the packages that it agrees with to rounding, xskillscore and pysteps have the score that is
+    not fair alone, and `scores` leaves out single members that are missing, where here the point
+    has no score. In pysteps an observation that equals a member loses the gap next to it, so that
+    its CRPS of rain with zeros is smaller.
 
     Examples
     --------
@@ -91,26 +122,38 @@ def crps(
     array([0., 1.])
     >>> crps(ens, obs, fair=False).item()
     0.75
+    >>> crps(ens, obs, reference=ens.mean("member")).values  # score, reference, skill
+    array([0.5, 1. , 0.5])
     """
-    score = partial(formulas.crps, fair=fair)
-    title = "fair CRPS" if fair else "CRPS"
-    return by_variable(score, title, ens, obs, member_dim, dim, weights, skipna)
+    return measure(
+        formulas.crps(fair and find_member_dim(ens, member_dim, obs) is not None, above, below),
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        reference=reference,
+        ci=ci,
+    )
 
 
 def mae(
     ens: Labelled,
     obs: Data,
     *,
-    member_dim: Hashable | None = None,
     dim: Dims = None,
+    member_dim: Hashable | None = None,
     weights: xr.DataArray | None = None,
     skipna: bool = True,
+    reference: Data | None = None,
+    ci: float | None = None,
 ) -> Labelled:
     """Average the absolute error of the ensemble mean.
 
     Parameters
     ----------
-    ens, obs, member_dim, dim, weights, skipna
+    ens, obs, dim, member_dim, weights, skipna, reference, ci
         As for :func:`crps`; `ens` may have no members.
 
     Returns
@@ -129,24 +172,84 @@ def mae(
     >>> mae(ens, xr.DataArray([2.0, 5.0], dims="x")).item()
     0.5
     """
-    title = "mean absolute error of the ensemble mean"
-    return by_variable(formulas.mae, title, ens, obs, member_dim, dim, weights, skipna)
+    return measure(
+        formulas.MAE,
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        reference=reference,
+        ci=ci,
+    )
+
+
+def member_mae(
+    ens: Labelled,
+    obs: Data,
+    *,
+    dim: Dims = None,
+    member_dim: Hashable | None = None,
+    weights: xr.DataArray | None = None,
+    skipna: bool = True,
+    reference: Data | None = None,
+    ci: float | None = None,
+) -> Labelled:
+    """Average the absolute error of the members.
+
+    It is at least that of their mean, by about half a spread: what a single member is worth.
+
+    Parameters
+    ----------
+    ens, obs, dim, member_dim, weights, skipna, reference, ci
+        As for :func:`crps`; `ens` may have no members.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        Mean absolute error, in the units of `ens`.
+
+    Raises
+    ------
+    InputError
+        As :func:`crps`.
+
+    Examples
+    --------
+    >>> ens = xr.DataArray([[1.0, 4.0], [3.0, 4.0]], dims=("member", "x"))
+    >>> member_mae(ens, xr.DataArray([2.0, 5.0], dims="x")).item()
+    1.0
+    """
+    return measure(
+        formulas.MEMBER_MAE,
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        reference=reference,
+        ci=ci,
+    )
 
 
 def rmse(
     ens: Labelled,
     obs: Data,
     *,
-    member_dim: Hashable | None = None,
     dim: Dims = None,
+    member_dim: Hashable | None = None,
     weights: xr.DataArray | None = None,
     skipna: bool = True,
+    reference: Data | None = None,
+    ci: float | None = None,
 ) -> Labelled:
     """Take the root of the mean squared error of the ensemble mean.
 
     Parameters
     ----------
-    ens, obs, member_dim, dim, weights, skipna
+    ens, obs, dim, member_dim, weights, skipna, reference, ci
         As for :func:`crps`; `ens` may have no members.
 
     Returns
@@ -165,24 +268,34 @@ def rmse(
     >>> rmse(ens, xr.DataArray([1.0, 5.0], dims="x")).item()
     1.0
     """
-    title = "root mean square error of the ensemble mean"
-    return by_variable(formulas.rmse, title, ens, obs, member_dim, dim, weights, skipna)
+    return measure(
+        formulas.RMSE,
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        reference=reference,
+        ci=ci,
+    )
 
 
 def bias(
     ens: Labelled,
     obs: Data,
     *,
-    member_dim: Hashable | None = None,
     dim: Dims = None,
+    member_dim: Hashable | None = None,
     weights: xr.DataArray | None = None,
     skipna: bool = True,
+    ci: float | None = None,
 ) -> Labelled:
     """Average the ensemble mean minus the truth.
 
     Parameters
     ----------
-    ens, obs, member_dim, dim, weights, skipna
+    ens, obs, dim, member_dim, weights, skipna, ci
         As for :func:`crps`; `ens` may have no members.
 
     Returns
@@ -201,189 +314,59 @@ def bias(
     >>> bias(ens, xr.DataArray([1.0, 5.0], dims="x")).item()
     0.0
     """
-    title = "bias of the ensemble mean"
-    return by_variable(formulas.bias, title, ens, obs, member_dim, dim, weights, skipna)
+    return measure(
+        formulas.BIAS,
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        ci=ci,
+    )
 
 
-def spread(
+def correlation(
     ens: Labelled,
-    obs: Data | None = None,
+    obs: Data,
     *,
-    member_dim: Hashable | None = None,
     dim: Dims = None,
+    member_dim: Hashable | None = None,
     weights: xr.DataArray | None = None,
     skipna: bool = True,
+    ci: float | None = None,
 ) -> Labelled:
-    """Take the root of the mean variance of the members, the variance being unbiased.
-
-    The mean of the standard deviations would be smaller, and not comparable with the RMSE.
+    """Correlate the ensemble mean with the truth over the dimensions that are averaged.
 
     Parameters
     ----------
-    ens, obs, member_dim, dim, weights, skipna
-        As for :func:`crps`; with `obs`, points where it is NaN are left out, as in the other
-        scores.
+    ens, obs, dim, member_dim, weights, skipna, ci
+        As for :func:`crps`; `ens` may have no members.
 
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        Spread, in the units of `ens`.
+        Pearson's correlation, dimensionless: of patterns for ``dim=("y", "x")``, of time series for
+        ``dim="time"``. NaN where either does not vary.
 
     Raises
     ------
     InputError
-        If there are fewer than two members, and as :func:`crps`.
+        As :func:`crps`.
 
     Examples
     --------
-    >>> spread(xr.DataArray([[1.0, 4.0], [3.0, 4.0]], dims=("member", "x"))).item()
+    >>> ens = xr.DataArray([[1.0, 4.0, 5.0], [3.0, 4.0, 7.0]], dims=("member", "x"))
+    >>> correlation(ens, xr.DataArray([10.0, 12.0, 14.0], dims="x")).item()
     1.0
     """
-    title = "ensemble spread"
-    return by_variable(formulas.spread, title, ens, obs, member_dim, dim, weights, skipna)
-
-
-def spread_skill(
-    ens: Labelled,
-    obs: Data,
-    *,
-    member_dim: Hashable | None = None,
-    dim: Dims = None,
-    weights: xr.DataArray | None = None,
-    skipna: bool = True,
-) -> Labelled:
-    r"""Divide the spread by the error of the ensemble mean.
-
-    The spread is multiplied by :math:`\sqrt{(m + 1) / m}`, which makes the ratio 1 for members
-    that are drawn from the distribution of the truth, whatever their number (Fortin et al., 2014).
-
-    Parameters
-    ----------
-    ens, obs, member_dim, dim, weights, skipna
-        As for :func:`crps`.
-
-    Returns
-    -------
-    xarray.DataArray or xarray.Dataset
-        Dimensionless: under 1 the ensemble is too sure of itself, over 1 not enough.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two members, and as :func:`crps`.
-
-    References
-    ----------
-    Fortin, V., et al. (2014). Why should ensemble spread match the RMSE of the ensemble mean?
-    J. Hydrometeorol. 15, 1708-1713, doi:10.1175/JHM-D-14-0008.1.
-
-    Examples
-    --------
-    >>> ens = xr.DataArray([[1.0, 4.0], [3.0, 4.0]], dims=("member", "x"))
-    >>> spread_skill(ens, xr.DataArray([1.0, 5.0], dims="x")).item()
-    1.22
-    """
-    title = "ratio of spread to error"
-    return by_variable(
-        formulas.spread_skill, title, ens, obs, member_dim, dim, weights, skipna, units="1"
+    return measure(
+        formulas.CORRELATION,
+        ens,
+        obs,
+        dim=dim,
+        member_dim=member_dim,
+        weights=weights,
+        skipna=skipna,
+        ci=ci,
     )
-
-
-def rank_histogram(
-    ens: Labelled,
-    obs: Data,
-    *,
-    member_dim: Hashable | None = None,
-    dim: Dims = None,
-    weights: xr.DataArray | None = None,
-    skipna: bool = True,
-) -> Labelled:
-    """Count how often the truth takes each place among the sorted members.
-
-    A truth that equals some members, as where all is dry, is shared out equally among the places
-    that it could take: so draws of one distribution give a flat histogram.
-
-    Parameters
-    ----------
-    ens, obs, member_dim, dim, weights, skipna
-        As for :func:`crps`.
-
-    Returns
-    -------
-    xarray.DataArray or xarray.Dataset
-        Relative frequency of each `rank`, the number of members below the truth; their sum is 1.
-
-    Raises
-    ------
-    InputError
-        As :func:`crps`.
-
-    Examples
-    --------
-    >>> ens = xr.DataArray([[0.0, 4.0], [0.0, 5.0]], dims=("member", "x"))
-    >>> rank_histogram(ens, xr.DataArray([0.0, 6.0], dims="x")).values
-    array([0.17, 0.17, 0.67])
-    """
-    title = "relative frequency of the rank of the truth"
-    return by_variable(
-        formulas.rank_histogram, title, ens, obs, member_dim, dim, weights, skipna, units="1"
-    )
-
-
-def scores(
-    ens: Data,
-    obs: Data,
-    *,
-    reference: Mapping[str, Data] | None = None,
-    member_dim: Hashable | None = None,
-    dim: Dims = None,
-    weights: xr.DataArray | None = None,
-    skipna: bool = True,
-) -> xr.Dataset:
-    """Tabulate the scores of an ensemble, and of what it should beat.
-
-    Parameters
-    ----------
-    ens, obs, member_dim, dim, weights, skipna
-        As for :func:`crps`; the CRPS is the fair one.
-    reference : mapping of str to xarray.DataArray or xarray.Dataset, optional
-        Other forecasts by name, with members or without, such as an interpolation. What needs
-        members (spread, spread_skill) is NaN for those that have none.
-
-    Returns
-    -------
-    xarray.Dataset
-        The variables of `ens` along the dimension `score` (crps, mae, rmse, bias, spread, in the
-        units of the variable; spread_skill, dimensionless) and, with `reference`, along
-        `forecast`: first ``"ensemble"``, then the names given. ``.compute()`` reads lazy data once.
-
-    Raises
-    ------
-    InputError
-        As :func:`crps`.
-
-    Examples
-    --------
-    >>> ens = xr.DataArray([[1.0, 4.0], [3.0, 4.0]], dims=("member", "x"), name="rain")
-    >>> obs = xr.DataArray([1.0, 5.0], dims="x", name="rain")
-    >>> table = scores(ens, obs, reference={"mean": ens.mean("member")})
-    >>> table.rain.to_pandas()
-    score      crps  mae  rmse  bias  spread  spread_skill
-    forecast
-    ensemble   0.50  1.0  1.00   0.0    1.00          1.22
-    mean       1.00  1.0  1.00   0.0     NaN           NaN
-    """
-
-    def tabulate(forecast: Data, member: Hashable | None) -> xr.Dataset:
-        own = ens.name if isinstance(ens, xr.DataArray) else None
-        title, table = "scores (spread_skill: 1)", as_dataset(forecast, own)
-        made = by_variable(formulas.table, title, table, obs, member, dim, weights, skipna)
-        return made.drop_vars([name for name, c in made.coords.items() if not c.dims])
-
-    tables = {"ensemble": tabulate(ens, member_dim)}
-    for name, forecast in (reference or {}).items():
-        tables[name] = tabulate(forecast, member_dim if member_dim in forecast.dims else None)
-    if not reference:
-        return tables["ensemble"]
-    names = xr.Variable("forecast", list(tables))
-    return xr.concat(tables.values(), names, join="exact", combine_attrs="override")
