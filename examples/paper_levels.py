@@ -118,8 +118,8 @@ plt.show()
 #
 # The table alone looks fine: errors are a third smaller than those of the mean stage. The other
 # figures tell what thirty fields could not teach. The truth is outermost too often, where the
-# members differ more the error is not larger, and at the smallest scales temperature and geopotential
-# of a member have less to do with one another than those of the truth.
+# members differ more the error is not larger, and at the smallest scales temperature and
+# geopotential of a member have less to do with one another than those of the truth.
 
 band = {"lat": slice(60, 24)}
 ens_band, obs_band = ens.sel(band), obs.rename(latitude="lat", longitude="lon").sel(band)

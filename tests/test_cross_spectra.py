@@ -92,7 +92,7 @@ class TestCrossSpectrum:
             cross_spectrum(noise(), noise()[:, :13], **PLANE)
         a_there, b_there = xr.align(a, b, join="inner")
         assert cross_spectrum(a_there, b_there, **PLANE).sizes["time"] == 1
-        with pytest.raises(InputError, match=r"a is a Dataset; .*a\['t2m'\]"):
+        with pytest.raises(InputError, match=r"a is a Dataset; .*a\['t'\]"):
             coherence(a.to_dataset(), a, **PLANE)
         with pytest.raises(InputError, match=r"t is along \('time', 'x'\)"):
             cross_spectrum(a, a.isel(y=0), **PLANE)

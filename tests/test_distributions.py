@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from tests.helpers import raise_if_dask_computes
 from xresdiff.errors import InputError
-from xresdiff.verify.distributions import is_rain, pdf, quantiles
+from xresdiff.verify.distributions import pdf, quantiles
 from xresdiff.verify.kernels import selection
+from xresdiff.verify.rain import is_rain, rain_units
 
 M, T, Y, X = 3, 4, 10, 12
 Q = [0, 0.013, 0.25, 0.5, 0.77, 0.999, 1]
@@ -149,10 +150,6 @@ class TestPdf:
         np.testing.assert_allclose(density["value"], (density["lower"] * density["upper"]) ** 0.5)
         assert density["below"] == pytest.approx((rain() * 3600 < 0.1).mean().item())
         assert integral(density) + density["below"] + density["above"] == pytest.approx(1)
-
-    def test_of_an_amount_of_rain_has_equal_bins(self):
-        amount = rain().assign_attrs(units="mm")
-        np.testing.assert_allclose(np.diff(pdf(amount)["lower"], 2), 0, atol=1e-9)
 
     def test_of_a_constant_has_a_finite_density(self):
         density = pdf(xr.DataArray(np.full(10, 3.0), dims="x"), bins=4)
@@ -368,6 +365,10 @@ def test_reads_rain_once():
         ({"long_name": "Rain rate"}, None, True),
         ({"standard_name": "air_temperature"}, "t2m", False),
         ({}, "total_precipitation", True),
+        ({}, "tp", True),
+        ({"long_name": "rain residual"}, None, False),
+        ({"long_name": "terrain height"}, None, False),
+        ({}, "precip_error", False),
     ],
 )
 def test_knows_rain_by_what_it_is_called(attrs, name, expected):
@@ -384,3 +385,18 @@ class TestOrder:
         keys = selection.ordered(values)
         np.testing.assert_array_equal(selection.unordered(keys, np.float32), values)
         np.testing.assert_array_equal(values[np.argsort(keys)], np.sort(values))
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [("kg m-2 s-1", "mm h-1"), ("m", "mm"), ("kg m-2", "mm"), ("K", None), ("1", None)],
+)
+def test_shows_rain_as_a_rate_or_as_an_amount(units, expected):
+    assert rain_units(xr.DataArray(0.0, name="tp", attrs={"units": units})) == expected
+
+
+def test_amounts_of_rain_have_logarithmic_bins():
+    amounts = xr.DataArray([0.0, 0.001, 0.01], dims="x", name="tp", attrs={"units": "m"})
+    found = pdf(amounts)
+    np.testing.assert_allclose(found.lower[0], 1e-4)
+    assert found.below == pytest.approx(1 / 3)

@@ -75,6 +75,19 @@ class TestPoints:
             xresdiff.crps(ens, coarse)
         assert np.isfinite(xresdiff.crps(ens, coarse.resdiff.regrid(ens)))
 
+    def test_longitudes_in_another_order_are_told(self, ens, obs):
+        ens = ens.assign_coords(lon=LON - 6)
+        turned = obs.assign_coords(lon=(LON - 6) % 360).sortby("lon")
+        with pytest.raises(InputError, match="the same points in another order") as error:
+            xresdiff.crps(ens, turned)
+        line = str(error.value).split("meridian: ")[1].rstrip(".")
+        expected = xresdiff.crps(ens, obs.assign_coords(lon=LON - 6))
+        assert xresdiff.crps(ens, eval(line, {"obs": turned})) == pytest.approx(expected.item())
+
+    def test_stations_need_places(self, ens, obs):
+        with pytest.raises(InputError, match=r"obs\.assign_coords\(lat=\('site'"):
+            xresdiff.crps(ens, obs.isel(lat=0, lon=0, drop=True).expand_dims(site=3))
+
 
 class TestLabels:
     def test_one_time_is_not_held_against_all(self, ens, obs):
@@ -134,11 +147,11 @@ class TestWeights:
             xresdiff.crps(ens, obs, weights=xr.DataArray(np.ones(M), dims="member"))
 
     def test_and_truth_are_labelled(self, ens, obs):
-        with pytest.raises(InputError, match="weights are a ndarray"):
+        with pytest.raises(InputError, match=r"xarray\.DataArray\(weights, dims='lat'\)"):
             xresdiff.crps(ens, obs, weights=np.ones(Y))
         with pytest.raises(InputError, match="obs is a ndarray"):
             xresdiff.crps(ens, obs.values)
-        with pytest.raises(InputError, match="reference is a dict"):
+        with pytest.raises(InputError, match="a score takes one reference"):
             xresdiff.crps(ens, obs, reference={"plain": obs})
 
 
@@ -197,6 +210,32 @@ def test_correlation_keeps_its_digits(ens, obs):
     for offset in (0.0, 1e5, 1e6):
         found = xresdiff.correlation(anomaly + offset, obs - 280 + anomaly[0] + offset)
         assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_correlation_keeps_its_digits_beside_what_is_missing(ens, obs):
+    """A shift that is taken from a place without data would lose all of them."""
+    members = 415 + 1e-3 * (ens - 280)
+    truth = members.isel(member=0) + 1e-3 * (obs - 280)
+    masked = truth.where(truth.lat != truth.lat[0])
+    expected = np.corrcoef(
+        members.mean("member").isel(lat=slice(1, None)).values.ravel() - 415,
+        masked.isel(lat=slice(1, None)).values.ravel() - 415,
+    )[0, 1]
+    assert xresdiff.correlation(members, masked) == pytest.approx(expected, rel=1e-6)
+
+
+def test_correlation_of_series_keeps_its_digits_at_every_place(ens, obs):
+    height = xr.DataArray(np.linspace(5e4, 1e5, Y), {"lat": LAT}, "lat")
+    members, truth = 0.3 * (ens - 280) + height, 0.3 * (obs - 280 + ens[0] - 280) + height
+    found = xresdiff.correlation(members, truth, dim="time")
+    x, y = (da - height for da in (members.mean("member"), truth))
+    np.testing.assert_allclose(found, xr.corr(x, y, dim="time"), rtol=1e-6)
+
+
+def test_skill_has_no_units(ens, obs):
+    found = xresdiff.crps(ens, obs, reference=obs.mean("time"))
+    assert "units" not in found.attrs
+    assert found.attrs["long_name"].endswith("(K; skill: 1)")
 
 
 def test_intervals_do_not_depend_on_the_order_of_times(ens, obs):

@@ -200,7 +200,7 @@ class TestPdf:
             f"truth, {share:.3g} % dry",
         ]
         assert ax.get_xlabel() == "rain rate (mm h⁻¹)"
-        assert ax.get_ylabel() == "probability density (1/(mm h⁻¹))"
+        assert ax.get_ylabel() == "density (1/(mm h⁻¹))"
 
     def test_is_the_density_of_the_data(self):
         ens = draws()
@@ -374,7 +374,7 @@ class TestProfiles:
         np.testing.assert_allclose(lines[0].get_ydata(), both[1:, 1].mean("member"))
         np.testing.assert_allclose(lines[1].get_xdata(), both[dim] + 1)
         np.testing.assert_allclose(lines[2].get_ydata(), both[0, 1])
-        assert (ax.get_xlabel(), ax.get_ylabel()) == (label, "m s⁻¹")
+        assert (ax.get_xlabel(), ax.get_ylabel()) == (label, "wind (m s⁻¹)")
         assert ax.get_title(loc="left") == "wind, 2020-06-01 13:00"
 
     def test_takes_a_variable_of_datasets_and_converts_units(self, draw, dim, label):

@@ -331,3 +331,16 @@ def test_a_history_marks_the_weights_that_were_kept():
 def test_what_is_no_history_is_refused():
     with pytest.raises(InputError, match="no history of a training"):
         xr.Dataset({"t2m": ("x", [1.0])}).resdiff.plot.history()
+
+
+def test_amounts_of_rain_are_shown_in_mm():
+    metres = xr.DataArray(
+        [[0.0, 0.004], [0.02, 0.0]], dims=("y", "x"), name="tp", attrs={"units": "m"}
+    )
+    shown = plot.map(metres).get_array()
+    np.testing.assert_allclose(np.asarray(shown).ravel(), [0, 4, 20, 0], rtol=1e-6)
+
+
+def test_terrain_is_no_rain():
+    height = xr.DataArray([[0.0, 900.0]], dims=("y", "x"), name="terrain", attrs={"units": "m"})
+    assert plot.map(height).get_cmap().name == "viridis"

@@ -135,18 +135,18 @@ def test_a_line_crosses_the_date_line():
         np.testing.assert_allclose(there[name], here[name], atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["bilinear", "latlon_bilinear", "nearest_s2d"])
+@pytest.mark.parametrize("method", ["bilinear", "latlon_bilinear", "nearest"])
 def test_outside_of_the_grid_nothing_is_known(method):
     ds = front()
     line = cross_section(ds.t2m, start=(24, 121), end=(24, 124.9), points=9, method=method)
     known = line.isel(member=0, time=0).notnull()
-    inside = line.longitude <= (123.1 if method == "nearest_s2d" else 123)
+    inside = line.longitude <= (123.1 if method == "nearest" else 123)
     np.testing.assert_array_equal(known, inside)
 
 
 def test_takes_the_nearest_points():
     ds = front().isel(member=0, time=0)
-    line = cross_section(ds.t2m, start=START, end=END, points=5, method="nearest_s2d")
+    line = cross_section(ds.t2m, start=START, end=END, points=5, method="nearest")
     there = ds.t2m.sel(lat=line.latitude, lon=line.longitude, method="nearest")
     np.testing.assert_array_equal(line, there)
 

@@ -304,7 +304,7 @@ class TestTable:
         assert tuple(table.score.values) == self.NAMES
         for name, score in zip(self.NAMES, self.SCORES, strict=True):
             assert table.rain.sel(score=name) == pytest.approx(score(ens, obs).item())
-        assert table.rain.attrs["units"] == "mm h-1"
+        assert "(mm h-1; correlation, spread_skill: 1)" in table.rain.attrs["long_name"]
 
     def test_has_a_row_for_each_reference(self, ens, obs):
         reference = {"first": ens.isel(member=0), "half": ens.isel(member=slice(2)).to_dataset()}

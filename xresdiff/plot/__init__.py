@@ -6,7 +6,7 @@ same colours, so that figures compare. Missing data are grey. The ensemble is bl
 
 `fields` has the maps, `domains` the regions of models, `histories` trainings; the others are curves
 of what the rooms of the same names in :mod:`xresdiff.verify` measure. Axes and units are in
-`paper`, colours in `colours`, what curves share in `curves`.
+`paper`, colours in `colours`, what curves share in `curves`, what is compared in `company`.
 """
 
 from xresdiff.plot.calibrations import rank_histogram, spread_skill

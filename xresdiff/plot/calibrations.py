@@ -1,6 +1,6 @@
 """Figures of calibration: ranks of the truth, and spread against error."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -9,11 +9,12 @@ import xarray as xr
 
 from xresdiff.errors import InputError
 from xresdiff.plot.colours import BLUE
+from xresdiff.plot.company import compared, require_members, require_points
 from xresdiff.plot.curves import plain, style_of
-from xresdiff.plot.paper import TRUTH, References, axes_for, beside, shown, time_of, units_of
+from xresdiff.plot.paper import TRUTH, References, axes_for, called, shown, time_of, units_of
 from xresdiff.verify import calibration, scores, spreads
 from xresdiff.verify.measures import FEWEST_TIMES
-from xresdiff.verify.pairs import find_member_dim, label
+from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.types import Data
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["rank_histogram", "spread_skill"]
 
 LEVEL = 0.95
+WIDE = 30  # largest spread over the smallest, of logarithmic axes
 
 
 def rank_histogram(
@@ -49,7 +51,8 @@ def rank_histogram(
     ens, obs, member_dim
         As for :func:`xresdiff.verify.calibration.rank_histogram`.
     reference : xarray.DataArray or xarray.Dataset, or a mapping of str to these, optional
-        Other ensembles of as many members, by name if there are several.
+        Other ensembles of as many members, by name if there are several. Only points count that
+        all of them and the truth know.
     variable : Hashable, optional
         Which variable of the Datasets; needed if there are several.
     cases : int, optional
@@ -67,7 +70,7 @@ def rank_histogram(
     Raises
     ------
     InputError
-        If a reference has another number of members, `cases` is none, and as
+        If a reference has no members or another number of them, `cases` is none, and as
         :func:`xresdiff.verify.scores.crps`.
 
     Examples
@@ -80,7 +83,8 @@ def rank_histogram(
         raise InputError(f"cases is a number of independent cases, such as cases=100, not {cases}")
     ens = shown(ens, variable)
     member = find_member_dim(ens, member_dim)
-    others = beside(ens, reference, obs, variable)
+    ens, others = compared(ens, reference, obs, variable, member)
+    require_members(others, "a histogram of ranks")
     truth = others.pop(TRUTH)
     sure = cases is None and ens.sizes.get(time_of(ens), 0) >= FEWEST_TIMES
     own, others = dask.compute(
@@ -88,6 +92,7 @@ def rank_histogram(
         {name: calibration.rank_histogram(field, truth) for name, field in others.items()},
     )
     _refuse_other_sizes(own, others)
+    require_points(own, others)
     ax = axes_for(ax, figsize)
     known = own.sel(bound="estimate") if sure else own
     errors = [np.abs(own.sel(bound=b) - known) for b in ("lower", "upper")] if sure else None
@@ -103,7 +108,7 @@ def rank_histogram(
     ax.set(xlabel="members below the truth", ylabel="relative frequency")
     ax.locator_params(axis="x", integer=True)
     ax.margins(x=0.01)
-    plain(ax, label(ens), legend=False)
+    plain(ax, called(ens), legend=False)
     ax.grid(visible=False)
     _legend(ax, bars if others else None)
     return bars
@@ -166,7 +171,8 @@ def spread_skill(
     ens, obs, member_dim
         As for :func:`xresdiff.verify.spreads.spread_skill`.
     reference : xarray.DataArray or xarray.Dataset, or a mapping of str to these, optional
-        Other ensembles, by name if there are several.
+        Other ensembles, by name if there are several. Only points count that all of them and the
+        truth know.
     variable : Hashable, optional
         Which variable of the Datasets; needed if there are several.
     classes : int, default 12
@@ -179,12 +185,14 @@ def spread_skill(
     list of matplotlib.lines.Line2D
         Of the ensemble, then of the references: root mean square error of the mean of the members
         against their spread, corrected for their number: on the dashed diagonal where an
-        ensemble knows how sure to be.
+        ensemble knows how sure to be. Axes are logarithmic if the largest spread is over 30 times
+        the smallest, those of rain say; the points without any spread are not on them.
 
     Raises
     ------
     InputError
-        If nothing is known, and as :func:`xresdiff.verify.spreads.spread_skill`.
+        If nothing is known, a reference has less than two members, and as
+        :func:`xresdiff.verify.spreads.spread_skill`.
 
     Examples
     --------
@@ -194,9 +202,11 @@ def spread_skill(
     3
     """
     ens = shown(ens, variable)
-    others = beside(ens, reference, obs, variable)
+    member = find_member_dim(ens, member_dim)
+    ens, others = compared(ens, reference, obs, variable, member)
+    require_members(others, "spread", fewest=2)
     truth = others.pop(TRUTH)
-    ensembles = {"ensemble": (ens, find_member_dim(ens, member_dim))}
+    ensembles = {"ensemble": (ens, member)}
     ensembles |= {name: (field, find_member_dim(field)) for name, field in others.items()}
     both = {
         name: (
@@ -205,22 +215,40 @@ def spread_skill(
         )
         for name, (field, member) in ensembles.items()
     }
-    ax = axes_for(ax, figsize or (4.0, 4.0))
-    lines, end = [], 0.0
-    for i, (name, (spread, error)) in enumerate(dask.compute(both)[0].items()):
+    curves = {}
+    for name, (spread, error) in dask.compute(both)[0].items():
         x, y = _by_class(spread.values.ravel(), error.values.ravel(), classes)
-        field, member = ensembles[name]
-        x *= np.sqrt((field.sizes[member] + 1) / field.sizes[member])
+        field, own = ensembles[name]
+        curves[name] = x * np.sqrt((field.sizes[own] + 1) / field.sizes[own]), y
+    ax = axes_for(ax, figsize or (4.0, 4.0))
+    lines = []
+    for i, (name, (x, y)) in enumerate(curves.items()):
         style = style_of(name, i - 1) if i else {"color": BLUE}
         lines += ax.plot(x, y, marker="o", ms=3.5, label=name, **style)
-        end = max(end, x.max(), y.max())
-    ax.plot([0, end], [0, end], color="black", ls="--", lw=1)
+    _diagonal(ax, curves.values())
     units = f" ({units_of(ens)})" if units_of(ens) else ""
     ax.set(xlabel=f"spread{units}", ylabel=f"error of the mean{units}", aspect=1)
-    ax.set(xlim=(0, None), ylim=(0, None))
-    ax.locator_params(nbins=5)
-    plain(ax, label(ens), legend=len(lines) > 1)
+    plain(ax, called(ens), legend=len(lines) > 1)
     return lines
+
+
+def _diagonal(ax: "Axes", curves: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draw the diagonal of axes that are alike; logarithmic ones where spreads differ much."""
+    points = np.concatenate([np.stack(curve, axis=1) for curve in curves])
+    some = points[points[:, 0] > 0]
+    if some.size and some[:, 0].max() > WIDE * some[:, 0].min():
+        low, end = some[some > 0].min() / 1.3, 1.3 * some.max()
+        ax.set_xscale("log", nonpositive="mask")
+        ax.set_yscale("log", nonpositive="mask")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+    else:
+        low, end = 0.0, points.max()
+        ax.locator_params(nbins=5)
+    ax.plot([low, end], [low, end], color="black", ls="--", lw=1)
+    limits = (low, end if low else None)
+    ax.set(xlim=limits, ylim=limits)
 
 
 def _by_class(spread: np.ndarray, error: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:

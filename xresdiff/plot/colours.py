@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xresdiff.verify.rain import is_named_rain
+
 __all__ = [
     "BLUE",
     "MISSING",
@@ -18,14 +20,13 @@ __all__ = [
     "scale_for",
 ]
 
-# Classes of rain, mm h-1 (less is white), and their colours, the last for more than the last bound:
+# Classes of rain, mm h-1 or mm (less is white), and their colours, the last for more than the last:
 # even steps of lightness (OKLCH), so that they order in grey and for colour-blind eyes.
 RAIN_LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 RAIN_COLOURS = (
     *("#e3f6e6", "#b1ecd1", "#67dfd1", "#1ec5e4", "#3394e5"),
     *("#506bd8", "#7430c1", "#820279", "#710029", "#4f000e"),
 )
-RAIN_WORDS = ("precip", "rain")
 MISSING = "0.85"
 
 # What the names of variables have in them that are centred on zero, and of those that begin there.
@@ -70,9 +71,7 @@ def is_rain(field: xr.DataArray) -> bool:
     (True, False)
     """
     other = _is_compared(field) or _is_called(field, CHANCE_WORDS)
-    return (
-        _is_called(field, RAIN_WORDS) and not other and field.attrs.get("units") not in ("1", "%")
-    )
+    return is_named_rain(field) and not other and field.attrs.get("units") not in ("1", "%")
 
 
 def is_size(field: xr.DataArray) -> bool:
@@ -119,7 +118,7 @@ def scale_for(fields: Sequence[xr.DataArray]) -> Scale:
     low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
     if _is_signed(first):
         end = max(-low, high)
-        wet = _is_called(first, RAIN_WORDS)
+        wet = is_named_rain(first)
         return _even("BrBG" if wet else "RdBu_r", -end, end, "both")
     if is_size(first):
         return _even("magma_r", 0.0, high, "max")

@@ -18,6 +18,7 @@ __all__ = [
     "check_band",
     "draw_ensemble",
     "draw_others",
+    "legend_above",
     "log_heights",
     "log_ticks",
     "plain",
@@ -93,3 +94,18 @@ def plain(ax: "Axes", title: str, *, legend: bool = True) -> None:
     ax.set_title(title, loc="left", size="medium", wrap=True)
     if legend:
         ax.legend(frameon=False, fontsize="small", handlelength=1.8, labelspacing=0.3)
+
+
+def legend_above(ax: "Axes") -> None:
+    """Put the legend over the curves, in two columns, and make room for it."""
+    from matplotlib import rcParams
+
+    handles = ax.get_legend_handles_labels()[0]
+    rows = -(-len(handles) // 2)
+    height = ax.get_window_extent().height / ax.figure.dpi
+    share = min(rows * 1.5 * rcParams["font.size"] / 72 / height, 0.45)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, low + (high - low) / (1 - share))
+    style: dict[str, Any] = {"frameon": False, "fontsize": "small", "handlelength": 1.8}
+    style |= {"labelspacing": 0.3, "columnspacing": 1.2, "borderaxespad": 0.1}
+    ax.legend(loc="upper left", ncols=2, **style)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.plot.colours import is_rain
+from xresdiff.plot.company import require_points, where_shared
 from xresdiff.plot.curves import (
     check_band,
     draw_ensemble,
@@ -16,7 +17,7 @@ from xresdiff.plot.curves import (
     log_ticks,
     plain,
 )
-from xresdiff.plot.paper import References, axes_for, beside, named, shown, units_of
+from xresdiff.plot.paper import References, axes_for, beside, called, named, shown, units_of
 from xresdiff.verify import distributions
 from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.types import Data
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 __all__ = ["pdf"]
+
+LINE = 40  # letters of a line under the axis
 
 
 def pdf(
@@ -50,7 +53,8 @@ def pdf(
     ens, obs : xarray.DataArray or xarray.Dataset
         Ensemble, or one forecast, and truth.
     reference : xarray.DataArray or xarray.Dataset, or a mapping of str to these, optional
-        Other fields, by name if there are several, on any grid.
+        Other fields, by name if there are several, on any grid. Of those on the grid of `ens`, and
+        of the truth, only points count that all of them know.
     variable : Hashable, optional
         Which variable of the Datasets; needed if there are several.
     member_dim : Hashable, optional
@@ -87,8 +91,9 @@ def pdf(
     def density(field: xr.DataArray, keep: Hashable | None = None) -> xr.DataArray:
         return distributions.pdf(field, dim=[d for d in field.dims if d != keep], bins=bins)
 
-    fields = beside(ens, reference, obs, variable)
+    ens, fields = where_shared(ens, beside(ens, reference, obs, variable), member)
     own, others = dask.compute(density(ens, member), {n: density(f) for n, f in fields.items()})
+    require_points(own, fields)
     ax = axes_for(ax, figsize)
     line = draw_ensemble(ax, own["value"], own, member, band)
     lines = [line, *draw_others(ax, {name: (f["value"], f) for name, f in others.items()})]
@@ -106,9 +111,9 @@ def pdf(
     units = units_of(ens)
     inverse = f"1/({units})" if " " in units else f"1/{units}"
     log_heights(ax)
-    ax.set_xlabel(named(ens))
-    ax.set_ylabel(f"probability density ({inverse})" if units else "probability density")
-    plain(ax, "")
+    ax.set_xlabel(named(ens, LINE))
+    ax.set_ylabel(f"density ({inverse})" if units else "density")
+    plain(ax, called(ens))
     return lines
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.plot.colours import levels_of_colour
+from xresdiff.plot.company import compared, require_points
 from xresdiff.plot.curves import log_ticks, plain
-from xresdiff.plot.paper import TRUTH, References, axes_for, beside, shown, units_of
+from xresdiff.plot.paper import TRUTH, References, axes_for, called, shown, units_of
 from xresdiff.verify import calibration, neighbourhoods
 from xresdiff.verify.events import Levels
-from xresdiff.verify.pairs import find_member_dim, label
+from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.spectra.power import Sides, Spacing
 from xresdiff.verify.spectra.sides import plane_of
 from xresdiff.verify.types import Data
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fss", "reliability"]
 
-Place: TypeAlias = Literal["upper left", "lower right"]
+Place: TypeAlias = Literal["upper left", "best"]
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", ":", "-.")  # of the ensemble, of the references
@@ -54,7 +55,8 @@ def reliability(
     threshold : float or sequence of float
         In the units shown, which are mm h-1 for rain, else those of `ens`.
     reference : xarray.DataArray or xarray.Dataset, or a mapping of str to these, optional
-        Other ensembles, by name if there are several.
+        Other ensembles, by name if there are several; dimensions that one lacks repeat it, as a
+        climatology. Only points count that all of them and the truth know.
     variable : Hashable, optional
         Which variable of the Datasets; needed if there are several.
     classes : int, optional
@@ -85,7 +87,8 @@ def reliability(
     2
     """
     ens = shown(ens, variable)
-    others = beside(ens, reference, obs, variable)
+    member = find_member_dim(ens, member_dim)
+    ens, others = compared(ens, reference, obs, variable, member)
     truth, levels = others.pop(TRUTH), [float(level) for level in np.ravel(threshold)]
 
     def curves(field: xr.DataArray, member: Hashable | None = None) -> xr.DataArray:
@@ -93,9 +96,8 @@ def reliability(
             field, truth, member_dim=member, threshold=levels, classes=classes
         )
 
-    own, others = dask.compute(
-        curves(ens, find_member_dim(ens, member_dim)), {n: curves(f) for n, f in others.items()}
-    )
+    own, others = dask.compute(curves(ens, member), {n: curves(f) for n, f in others.items()})
+    require_points(own, others)
     ax = axes_for(ax, figsize or (4.0, 4.0))
     ax.plot([0, 1], [0, 1], color="black", ls="--", lw=1)
     if len(levels) == 1:
@@ -106,7 +108,7 @@ def reliability(
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect=1, xlabel="forecast probability")
     ax.locator_params(nbins=5)
     ax.set_ylabel("observed frequency")
-    plain(ax, label(ens), legend=False)
+    plain(ax, called(ens), legend=False)
     _legend(ax, lines[: len(levels)], list(others), loc="upper left")
     return lines
 
@@ -123,14 +125,14 @@ def _skill(ax: "Axes", curve: xr.DataArray) -> None:
 
 def _shares(ax: "Axes", curves: xr.DataArray) -> None:
     """Draw how many points are in every class, in a corner."""
-    small = ax.inset_axes((0.67, 0.08, 0.3, 0.2))
+    small = ax.inset_axes((0.67, 0.13, 0.3, 0.2))
     classes = curves["probability"]
     for i, color in enumerate(levels_of_colour(curves.sizes["threshold"])):
         share = curves.isel(threshold=i).sel(curve="share")
         small.plot(classes, share.where(share > 0), color=color, lw=1, marker=".", ms=3)
-    small.patch.set_alpha(0)
+    small.patch.set_alpha(0.85)
     small.set(yscale="log", xlim=(-0.04, 1.04), xticks=[])
-    small.set_title("share of points", fontsize="x-small", pad=2)
+    small.set_xlabel("share of points", fontsize="x-small", labelpad=2)
     small.tick_params(labelsize="x-small", length=2, pad=1)
     small.minorticks_off()
     small.spines[["top", "right"]].set_visible(False)
@@ -165,7 +167,8 @@ def fss(
     scale_km : float or sequence of float, optional
         Widths of the windows in km; 1, 3, 5, 9, 17, ... points by default, up to the shorter side.
     reference : xarray.DataArray or xarray.Dataset, or a mapping of str to these, optional
-        Other forecasts, by name if there are several.
+        Other forecasts, by name if there are several; dimensions that one lacks repeat it, as a
+        climatology. Only points count that all of them and the truth know.
     variable : Hashable, optional
         Which variable of the Datasets; needed if there are several.
     ax, figsize
@@ -196,7 +199,8 @@ def fss(
     array([1., 3., 5., 9.])
     """
     ens = shown(ens, variable)
-    others = beside(ens, reference, obs, variable)
+    member = find_member_dim(ens, member_dim)
+    ens, others = compared(ens, reference, obs, variable, member)
     truth, levels = others.pop(TRUTH), [float(level) for level in np.ravel(threshold)]
     if scale_km is None:
         scale_km = _scales(ens, sides, spacing_km)
@@ -209,10 +213,11 @@ def fss(
 
     happened = neighbourhoods.probability(truth, threshold=levels)
     own, others, rates = dask.compute(
-        curves(ens, find_member_dim(ens, member_dim)),
+        curves(ens, member),
         {name: curves(field) for name, field in others.items()},
         happened.mean([d for d in happened.dims if d != "threshold"]),
     )
+    require_points(own, others)
     ax = axes_for(ax, figsize)
     lines = _curves(ax, {"ensemble": own, **others}, _labels(ens, levels), "scale", None)
     for rate, color in zip(rates.values, levels_of_colour(len(levels)), strict=True):
@@ -221,8 +226,8 @@ def fss(
     log_ticks(ax)
     ax.set(ylim=(0, 1.02), xlabel="width of the neighbourhood (km)")
     ax.set_ylabel("fractions skill score")
-    plain(ax, label(ens), legend=False)
-    _legend(ax, lines[: len(levels)], list(others), loc="lower right")
+    plain(ax, called(ens), legend=False)
+    _legend(ax, lines[: len(levels)], list(others), loc="best")
     return lines
 
 
@@ -266,4 +271,6 @@ def _legend(ax: "Axes", lines: "list[Line2D]", names: list[str], loc: Place) -> 
 
     dashes = zip(["ensemble", *names], DASHES, strict=False) if names else ()
     grey = [Line2D([], [], color="0.4", lw=1.4, ls=dash, label=name) for name, dash in dashes]
-    ax.legend(handles=[*lines, *grey], frameon=False, fontsize="small", labelspacing=0.3, loc=loc)
+    style: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
+    style |= {"fontsize": "small", "labelspacing": 0.3, "borderpad": 0.2}
+    ax.legend(handles=[*lines, *grey], loc=loc, **style)

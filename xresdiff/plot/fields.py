@@ -8,11 +8,12 @@ import dask
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.plot.colours import is_rain, scale_for
+from xresdiff.plot.colours import Scale, is_rain, scale_for
 from xresdiff.plot.paper import (
     at_time,
     axes_for,
     draw_field,
+    flat,
     frame_of,
     moment_of,
     shown,
@@ -33,6 +34,7 @@ __all__ = ["map", "stamps"]
 
 PANEL_INCHES = 2.3
 MAP_INCHES = 4.0
+NARROW = 1.3  # inches of a panel that small words belong to
 
 
 def map(
@@ -76,7 +78,7 @@ def map(
     >>> map(xr.DataArray([[0.0, 1.0], [1.0, 0.0]], dims=("y", "x"))).get_array().shape
     (2, 2)
     """
-    field = at_time(shown(da, variable), time).compute()
+    field = flat(at_time(shown(da, variable), time)).compute()
     ax = axes_for(ax, figsize or (MAP_INCHES / frame_of(field).shape + 1.4, MAP_INCHES + 0.5))
     scale = scale_for([field])
     mesh = draw_field(ax, field, scale)
@@ -151,6 +153,7 @@ def stamps(
     index = ens.get_index(member)
     names = index if index.is_unique else range(len(index))
     lower = {f"member {n}": ens.isel({member: i}) for i, n in enumerate(names[:members])}
+    upper, lower = ({name: flat(f) for name, f in row.items()} for row in (upper, lower))
     return _sheet(dask.compute(upper, lower), title_of(ens, time), figsize)
 
 
@@ -181,6 +184,8 @@ def _sheet(
     shape = frame_of(mean).shape
     columns = max(len(row) for row in rows)
     size = figsize or (PANEL_INCHES * columns + 0.9, len(rows) * PANEL_INCHES * shape + 0.5)
+    narrow = size[0] / columns < NARROW
+    words = _words(narrow)
     fig, axes = plt.subplots(len(rows), columns, figsize=size, layout="compressed", squeeze=False)
     places, drawn = {}, {}
     for across, row in zip(axes, rows, strict=True):
@@ -189,15 +194,45 @@ def _sheet(
                 ax.set_axis_off()
                 continue
             places[name], drawn[name] = ax, draw_field(ax, panels[name], scales.get(name, scale))
-            ax.set_title(name, loc="left", size="medium", y=1.0)
+            ax.set_title(name, loc="left", size=words["title"], y=1.0, pad=2 if narrow else None)
     for ax in places.values():  # the area of the ensemble, and coordinates at the outer panels
         ax.set(xlim=places["mean"].get_xlim(), ylim=places["mean"].get_ylim())
         ax.label_outer()
-    fig.colorbar(drawn["mean"], ax=axes, label=units_of(mean), aspect=35, pad=0.015, **scale.bar)
+    if narrow:
+        _small_ticks(list(places.values()), axes[-1, 0])
+    side: dict[str, Any] = {"location": "bottom", "pad": 0.02} if narrow else {"pad": 0.015}
+    bar = fig.colorbar(drawn["mean"], ax=axes, aspect=35, **side, **scale.bar)
+    bar.set_label(units_of(mean), size=words["label"])
+    bar.ax.tick_params(labelsize=words["tick"])
     for name, own in scales.items():
-        above = places[name].inset_axes((0.45, 1.035, 0.55, 0.04))
-        bar = fig.colorbar(drawn[name], cax=above, orientation="horizontal", **own.bar)
-        bar.ax.xaxis.set_ticks_position("top")
-        bar.ax.tick_params(labelsize="x-small", length=2, pad=1)
-    fig.suptitle(title, x=0.01, ha="left", size="large")
+        _own_bar(places[name], drawn[name], own, narrow)
+    fig.suptitle(title, x=0.01, ha="left", size=words["suptitle"], wrap=True)
     return fig
+
+
+def _words(narrow: bool) -> dict[str, Any]:
+    """Choose the sizes of words: those of panels that are narrow in points."""
+    if narrow:
+        return {"title": 6.5, "label": 7, "tick": 6, "suptitle": 8}
+    return {"title": "medium", "label": "medium", "tick": "medium", "suptitle": "large"}
+
+
+def _small_ticks(places: "list[Axes]", corner: "Axes") -> None:
+    """Label no panel but the lower left one."""
+    for ax in places:
+        ax.tick_params(labelsize=6, length=2, pad=1)
+        ax.locator_params(nbins=2)
+        if ax is not corner:
+            ax.tick_params(labelleft=False, labelbottom=False)
+            ax.set(xlabel="", ylabel="")
+
+
+def _own_bar(ax: "Axes", mesh: "QuadMesh", scale: Scale, narrow: bool) -> None:
+    """Draw the scale of one panel above it, beside its title."""
+    above = ax.inset_axes((0.68, 1.06, 0.32, 0.05) if narrow else (0.45, 1.035, 0.55, 0.04))
+    options: dict[str, Any] = scale.bar | ({"extend": "neither"} if narrow else {})
+    bar = ax.figure.colorbar(mesh, cax=above, orientation="horizontal", **options)
+    bar.ax.xaxis.set_ticks_position("top")
+    bar.ax.tick_params(labelsize=5.5 if narrow else "x-small", length=1 if narrow else 2, pad=1)
+    if narrow:
+        bar.ax.locator_params(nbins=1)

@@ -5,18 +5,20 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError, UnitsError
+from xresdiff.errors import InputError
 from xresdiff.grids.cells.projection import geographic
 from xresdiff.grids.coords import KM_PER_UNIT, find_coordinate, find_horizontal
 from xresdiff.grids.units import convert
 from xresdiff.plot.colours import MISSING, Scale, is_rain
 from xresdiff.verify.matching import in_units_of
 from xresdiff.verify.pairs import label
+from xresdiff.verify.rain import rain_units
 from xresdiff.verify.types import Data
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ __all__ = [
     "at_time",
     "axes_for",
     "beside",
+    "called",
     "draw_field",
+    "flat",
     "frame_of",
     "moment_of",
     "named",
@@ -46,7 +50,8 @@ __all__ = [
 References: TypeAlias = Mapping[str, Data] | Data
 
 TRUTH = "truth"
-RAIN_UNITS = "mm h-1"
+LONGEST_NAME = 40  # letters of a title
+EXCEEDED = "exceedance of "  # in the names of probabilities, before what exceeds a threshold
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,10 @@ def pick(data: Data, variable: Hashable | None = None, dim: Hashable | None = No
 def shown(
     data: Data, variable: Hashable | None = None, dim: Hashable | None = None
 ) -> xr.DataArray:
-    """Choose the variable to show, and show rain in mm h-1."""
+    """Choose the variable to show, and show rain in mm h-1, amounts of it in mm."""
     field = pick(data, variable, dim)
-    if is_rain(field) and "units" in field.attrs:
-        try:
-            return convert(field, RAIN_UNITS)
-        except UnitsError:  # an amount, not a rate
-            return field
-    return field
+    units = rain_units(field) if is_rain(field) else None
+    return field if units is None else convert(field, units)
 
 
 def beside(
@@ -144,15 +145,26 @@ def at_time(field: xr.DataArray, time: Any = None) -> xr.DataArray:
     except KeyError:
         first, last = field[name].values[[0, -1]]
         raise InputError(
-            f"no time {time}; there are {first} to {last}: time={first!s:.19}"
+            f"no time {time}; there are {first!s:.19} to {last!s:.19}: time='{first!s:.19}'"
         ) from None
 
 
 def frame_of(field: xr.DataArray) -> Frame:
-    """Find where the cells lie: degrees, km, or plain points where no coordinates tell."""
+    """Find where the cells lie: degrees, km, or plain points where no coordinates tell.
+
+    Raises
+    ------
+    InputError
+        If there are less than two dimensions.
+    """
     try:
         grid = find_horizontal(field)
     except InputError:
+        if field.ndim < 2:
+            raise InputError(
+                f"a map has rows and columns, this has the dimensions {field.dims}. "
+                "Show values along a line by xarray: field.plot()"
+            ) from None
         y, x = field.dims[-2:]
         return Frame((y, x), np.arange(field.sizes[y]), np.arange(field.sizes[x]), "points", 1.0)
     if grid.kind != "projected":
@@ -162,22 +174,28 @@ def frame_of(field: xr.DataArray) -> Frame:
     return Frame(grid.dims, km * grid.y_values, km * grid.x_values, "km" if grid.units else "", 1.0)
 
 
-def draw_field(ax: "Axes", field: xr.DataArray, scale: Scale) -> "QuadMesh":
-    """Draw the cells of a field, true to shape; on a map of cartopy at their places on the globe.
+def flat(field: xr.DataArray) -> xr.DataArray:
+    """Return a field, ``(y, x)``, without its dimensions of one value.
 
     Raises
     ------
     InputError
         If it has other dimensions than y and x.
     """
-    frame = frame_of(field)
-    field = field.squeeze([d for d in field.dims if d not in frame.dims and field.sizes[d] == 1])
-    others = [d for d in field.dims if d not in frame.dims]
+    dims = frame_of(field).dims
+    field = field.squeeze([d for d in field.dims if d not in dims and field.sizes[d] == 1])
+    others = [d for d in field.dims if d not in dims]
     if others:
         raise InputError(
-            f"a map has {frame.dims}, the field has {others} too. Select one: isel({others[0]}=0)"
+            f"a map has {dims}, the field has {others} too. Select one: isel({others[0]}=0)"
         )
-    values = np.ma.masked_invalid(field.transpose(*frame.dims).values)
+    return field.transpose(*dims)
+
+
+def draw_field(ax: "Axes", field: xr.DataArray, scale: Scale) -> "QuadMesh":
+    """Draw a :func:`flat` field, true to shape; on a map of cartopy at its place on the globe."""
+    frame = frame_of(field)
+    values = np.ma.masked_invalid(field.values)
     options = {"shading": "nearest", "rasterized": True, **scale.colours}
     if hasattr(ax, "coastlines"):
         return _draw_on_globe(ax, field, values, options)
@@ -244,15 +262,44 @@ def units_of(field: xr.DataArray) -> str:
     return "" if units == "1" else pretty(units)
 
 
-def named(field: xr.DataArray) -> str:
-    """Name a variable for a label, with its units."""
+def called(field: xr.DataArray) -> str:
+    """Name a variable in words: its `long_name`, else its `standard_name`, else its name.
+
+    Examples
+    --------
+    >>> called(xr.DataArray(0.0, attrs={"standard_name": "air_pressure_at_mean_sea_level"}))
+    'air pressure at mean sea level'
+    """
+    long_name, standard_name = (field.attrs.get(n) for n in ("long_name", "standard_name"))
+    if long_name or not standard_name:
+        return label(field)
+    return shorten(str(standard_name).replace("_", " "), LONGEST_NAME, placeholder=" …")
+
+
+def named(field: xr.DataArray, width: int | None = None) -> str:
+    """Name a variable for a label, with its units, in lines of `width` letters."""
     units = units_of(field)
-    return f"{label(field)} ({units})" if units else label(field)
+    name = called(field) if width is None else fill(called(field), width)
+    return f"{name} ({units})" if units else name
 
 
 def title_of(field: xr.DataArray, time: Any = None) -> str:
-    """Name a variable, and the time that is shown if it has one."""
-    return label(field) + ("" if time is None else f", {time!s:.16}".replace("T", " "))
+    """Name a variable, the event if it is a probability, and the time that is shown if any.
+
+    Examples
+    --------
+    >>> threshold = xr.DataArray(5.0, attrs={"units": "mm h-1"})
+    >>> title_of(xr.DataArray(0.5, {"threshold": threshold}, name="rain"))
+    'P(rain ≥ 5 mm h⁻¹)'
+    """
+    text = called(field)
+    event, width = (field.coords.get(name) for name in ("threshold", "scale"))
+    if event is not None and not event.dims:
+        text = f"{text.rpartition(EXCEEDED)[2]} ≥ {float(event):g} {units_of(event)}".rstrip()
+        if width is not None and not width.dims:
+            text += f" in {float(width):g} {units_of(width)}".rstrip()
+        text = f"P({text})"
+    return text + ("" if time is None else f", {time!s:.16}".replace("T", " "))
 
 
 def moment_of(field: xr.DataArray) -> Any:

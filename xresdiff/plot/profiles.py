@@ -8,16 +8,16 @@ import dask
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.plot.curves import check_band, draw_ensemble, draw_others, plain
+from xresdiff.plot.curves import check_band, draw_ensemble, draw_others, legend_above, plain
 from xresdiff.plot.paper import (
     References,
     at_time,
     axes_for,
     beside,
     moment_of,
+    named,
     shown,
     title_of,
-    units_of,
 )
 from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.types import Data
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 __all__ = ["cross_section", "radial_profile"]
+
+LINE = 26  # letters of a line beside the axis
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ def _draw(curves: _Curves, band: float, ax: "Axes") -> "list[Line2D]":
     own, dim = curves.own, curves.dim
     line = draw_ensemble(ax, own[dim], own, curves.member, band)
     lines = draw_others(ax, {name: (f[dim], f) for name, f in curves.others.items()})
-    ax.set_ylabel(units_of(own))
-    ax.margins(x=0)
+    ax.set_ylabel(named(own, LINE))
+    ax.set_xlim(float(own[dim].min()), float(own[dim].max()))
     plain(ax, title_of(own, moment_of(own)))
+    legend_above(ax)
     return [line, *lines]

@@ -1,6 +1,6 @@
 """The figure of spectra: how much variance there is at every wavelength."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import dask
@@ -15,10 +15,10 @@ from xresdiff.plot.curves import (
     log_ticks,
     plain,
 )
-from xresdiff.plot.paper import TRUTH, References, axes_for, beside, shown, units_of
+from xresdiff.plot.paper import TRUTH, References, axes_for, beside, called, shown, units_of
 from xresdiff.verify import spectra
 from xresdiff.verify.kernels.spectral import Window
-from xresdiff.verify.pairs import find_member_dim, label
+from xresdiff.verify.pairs import find_member_dim
 from xresdiff.verify.spectra.power import Sides, Spacing
 from xresdiff.verify.types import Data
 
@@ -79,8 +79,8 @@ def spectrum(
     Raises
     ------
     InputError
-        If all fields have missing values, `band` is no share, and as
-        :func:`xresdiff.spectrum`.
+        If all fields of the ensemble, the truth or a reference have missing values, `ens` is a
+        spectrum already, `band` is no share, and as :func:`xresdiff.spectrum`.
 
     Examples
     --------
@@ -90,6 +90,7 @@ def spectrum(
     2
     """
     check_band(band)
+    _refuse_spectra(ens)
     ens = shown(ens, variable)
     member = find_member_dim(ens, member_dim)
 
@@ -102,16 +103,36 @@ def spectrum(
     fields = beside(ens, reference, obs, variable)
     own, others = dask.compute(density(ens, member), {n: density(f) for n, f in fields.items()})
     mean = own if member is None else own.mean([member])
-    if not mean.notnull().any():
-        raise InputError(
-            "no field is without missing values, which a spectrum needs. "
-            "Select an area that has all, or fill: ens.fillna(0)"
-        )
+    _refuse_missing({"ens": mean, **others})
     ax = axes_for(ax, figsize)
     line = draw_ensemble(ax, own["wavelength"], own, member, band)
     lines = draw_others(ax, {n: (power["wavelength"], power) for n, power in others.items()})
     _wavelengths(ax, ens, floor=min(float(p.min()) for p in (mean, others.get(TRUTH, mean))))
     return [line, *lines]
+
+
+def _refuse_spectra(data: Data) -> None:
+    """Refuse what is a spectrum already."""
+    if "wavenumber" in data.dims:
+        raise InputError(
+            "this figure takes fields, (..., y, x), and makes their spectra. What has a dimension "
+            "'wavenumber' is a spectrum already; show one, (wavenumber), by xarray: "
+            "power.plot(x='wavelength', xscale='log', yscale='log')"
+        )
+
+
+def _refuse_missing(powers: Mapping[str, xr.DataArray]) -> None:
+    """Refuse data of which no field has a spectrum."""
+    for name, power in powers.items():
+        if not power.notnull().any():
+            told, remedy = {"ens": ("no field", "ens"), TRUTH: ("no field of obs", "obs")}.get(
+                name, (f"no field of the reference {name!r}", "reference")
+            )
+            out = ", or leave it out" if name not in ("ens", TRUTH) else ""
+            raise InputError(
+                f"{told} is without missing values, which a spectrum needs. "
+                f"Select an area that has all, or fill: {remedy}.fillna(0){out}"
+            )
 
 
 def _wavelengths(ax: "Axes", field: xr.DataArray, floor: float) -> None:
@@ -126,4 +147,4 @@ def _wavelengths(ax: "Axes", field: xr.DataArray, floor: float) -> None:
     ax.margins(x=0.02)
     if floor > 0:
         ax.set_ylim(bottom=max(ax.get_ylim()[0], floor / DEPTH))
-    plain(ax, label(field))
+    plain(ax, called(field))

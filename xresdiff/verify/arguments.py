@@ -1,6 +1,6 @@
 """Check what scores are given, before anything is compared."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
@@ -11,7 +11,7 @@ from xresdiff.verify.types import Data, Dims
 __all__ = ["check_fields", "check_weights", "counterpart", "dims_of", "with_dims"]
 
 
-def check_fields(*, obs: Any, weights: Any, references: Sequence[Any]) -> None:
+def check_fields(ens: Data, *, obs: Any, weights: Any, references: Sequence[Any]) -> None:
     """Refuse what is not labelled.
 
     Raises
@@ -20,15 +20,25 @@ def check_fields(*, obs: Any, weights: Any, references: Sequence[Any]) -> None:
         If something is neither a DataArray nor a Dataset.
     """
     for name, field in (("obs", obs), *(("reference", one) for one in references)):
+        if isinstance(field, Mapping) and not isinstance(field, xr.Dataset):
+            raise InputError(
+                "a score takes one reference, the table several. Give one of yours, "
+                f"reference=reference[{next(iter(field), 'name')!r}], or ask for the table: "
+                "ens.resdiff.scores(obs, reference=reference)"
+            )
         if field is not None and not isinstance(field, xr.DataArray | xr.Dataset):
             raise InputError(
-                f"{name} is a {type(field).__name__}; give a DataArray or a Dataset with the "
-                f"dimensions of ens: ens.isel(member=0).copy(data={name}), say"
+                f"{name} is a {type(field).__name__}, of which nobody knows the points. Give a "
+                f"DataArray: xarray.DataArray({name}, coords={{...}}, dims=(...))"
             )
     if weights is not None and not isinstance(weights, xr.DataArray):
+        shape = getattr(weights, "shape", ())
+        fits = [d for d, n in ens.sizes.items() if shape == (n,)]
+        dims = f"{fits[0]!r}" if len(fits) == 1 else "(...)"
         raise InputError(
             f"weights are a {type(weights).__name__}; give a DataArray, such as "
-            "xresdiff.cell_area(ens), or name the dimension: xarray.DataArray(weights, dims='lat')"
+            f"xresdiff.cell_area(ens), or name what they are along: "
+            f"xarray.DataArray(weights, dims={dims})"
         )
 
 

@@ -61,6 +61,10 @@ def rank_histogram(
     Hamill, T. M. (2001). Interpretation of rank histograms for verifying ensemble forecasts.
     Mon. Wea. Rev. 129, 550-560, doi:10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2.
 
+    Notes
+    -----
+    xskillscore draws lots where the truth equals a member; the expectation of that is this.
+
     Examples
     --------
     >>> ens = xr.DataArray([[0.0, 4.0], [0.0, 5.0]], dims=("member", "x"))
@@ -192,6 +196,11 @@ def brier(
     ----------
     Ferro, C. A. T. (2014). Fair scores for ensemble forecasts. Q. J. R. Meteorol. Soc. 140,
     1917-1923, doi:10.1002/qj.2270.
+
+    Notes
+    -----
+    Equal to `scores.probability.brier_score_for_ensemble`, but where a single member is missing:
+    that leaves the member out, here the point has no score.
 
     Examples
     --------

@@ -22,7 +22,7 @@ def weights_of(pair: Pair, weights: xr.DataArray | None) -> list[xr.DataArray]:
     InputError
         If they are no weights, or do not match.
     """
-    check_fields(obs=None, weights=weights, references=())
+    check_fields(pair.ens, obs=None, weights=weights, references=())
     if weights is None:
         return []
     ours = check_weights(named_as(pair.ens, weights), pair.member)

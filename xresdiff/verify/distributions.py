@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xresdiff.errors import InputError, UnitsError
+from xresdiff.errors import InputError
 from xresdiff.grids.units import convert
 from xresdiff.verify.chunks import by_chunk
 from xresdiff.verify.kernels import selection
 from xresdiff.verify.pairs import as_dataset, label
+from xresdiff.verify.rain import is_rain, rain_units
 from xresdiff.verify.types import Dims, Labelled
 
-__all__ = ["is_rain", "pdf", "quantiles"]
-
-RAIN_WORDS = ("precip", "rain")
+__all__ = ["pdf", "quantiles"]
 
 #: Bins of rain, on a logarithmic scale: what is less is dry.
-RAIN_UNITS = "mm h-1"
 RAIN_RANGE = (0.1, 500.0)
 
 #: Bins by default. Those of rain are wider than the steps of 0.1 mm h-1 that radars have.
@@ -35,19 +33,6 @@ OUTSIDE = ("below", "above")
 MOST_BYTES = 2**27
 
 
-def is_rain(field: xr.DataArray) -> bool:
-    """Tell whether a variable is rain, by what it is called.
-
-    Examples
-    --------
-    >>> is_rain(xr.DataArray(0.0, attrs={"long_name": "Total precipitation"}))
-    True
-    """
-    attrs = field.attrs
-    names = f"{field.name} {attrs.get('standard_name')} {attrs.get('long_name')}".lower()
-    return any(word in names for word in RAIN_WORDS)
-
-
 def pdf(da: Labelled, *, dim: Dims = None, bins: int | Sequence[float] | None = None) -> Labelled:
     """Estimate the probability density of every variable with a histogram.
 
@@ -60,7 +45,7 @@ def pdf(da: Labelled, *, dim: Dims = None, bins: int | Sequence[float] | None = 
     bins : int or sequence of float, optional
         Number of bins, or their edges in the units of `da`. By default 60 equal ones from the
         least to the largest value, but for infinite ones; of rain, 30 on a logarithmic scale
-        from 0.1 to 500 mm h-1, 8 to a factor of ten. Data are compared with edges that are
+        from 0.1 to 500 mm h-1 (or mm), 8 to a factor of ten. Data are compared with edges that are
         given, and those of rain, in their own precision.
         Without edges lazy data, but rain, are read twice: first for the least and the largest
         value, then to count.
@@ -210,15 +195,13 @@ def _edges(field: xr.DataArray, bins: int | Sequence[float] | None) -> tuple[xr.
     """
     if not isinstance(bins, int | np.integer | None):
         return xr.DataArray(np.asarray(bins, np.float64), dims="edge"), False
-    if is_rain(field) and "units" in field.attrs:
+    units = rain_units(field) if is_rain(field) else None
+    if units is not None:
         count = RAIN_BINS if bins is None else int(bins)
         rain = xr.DataArray(
-            np.geomspace(*RAIN_RANGE, count + 1), dims="edge", attrs={"units": RAIN_UNITS}
+            np.geomspace(*RAIN_RANGE, count + 1), dims="edge", attrs={"units": units}
         )
-        try:
-            return convert(rain, field.attrs["units"]).drop_attrs(), True
-        except UnitsError:  # an amount, not a rate
-            pass
+        return convert(rain, field.attrs["units"]).drop_attrs(), True
     count = BINS if bins is None else int(bins)
     ends = by_chunk(selection.ends, field, dims=field.dims, new={"end": 2}).drop_vars(
         list(field.coords), errors="ignore"

@@ -179,10 +179,19 @@ def _refuse_extra(ens: xr.DataArray, other: xr.DataArray, what: str) -> None:
             f"{_rows_and_columns(ens) or tuple(ens.dims)}. Bring it there: "
             f"{what}.resdiff.regrid(ens)"
         )
+    advice = f"Select one value of each: {what}.isel({extra[0]}=0)"
+    if what == "weights":
+        advice = f"Give them the names of the ensemble: weights.rename({extra[0]}=...)"
+    if what == "reference":
+        advice += f"; if it is of members: reference.rename({extra[0]}='member')"
+        advice += f"; if it is a climatology: reference.sel({extra[0]}=ens.time.dt.{extra[0]})"
+    if what == "obs" and not set(_rows_and_columns(ens)) & set(other.dims):
+        advice += (
+            "; if these are stations, tell where they are: "
+            f"obs.assign_coords(lat=({extra[0]!r}, ...), lon=({extra[0]!r}, ...))"
+        )
     raise InputError(
-        f"{what} has the dimensions {extra}, which the ensemble {tuple(ens.dims)} lacks. "
-        f"Select one value of each: {what}.isel({extra[0]}=0)"
-        + (f", or if it is of members: {what}.rename({extra[0]}='member')" * (what != "obs"))
+        f"{what} has the dimensions {extra}, which the ensemble {tuple(ens.dims)} lacks. {advice}"
     )
 
 
@@ -305,6 +314,14 @@ def _difference(
         for da in (ens, other)
     ]
     found = f"{dim!r} is {extents[0]} in the ensemble, {extents[1]} in {what}"
+    if horizontal and all(dim in da.coords for da in (ens, other)):
+        ours, theirs = (np.sort(np.round(da[dim].values % 360, 5)) for da in (ens, other))
+        if dim in _called(ens, LONGITUDES) and np.array_equal(ours, theirs):
+            low = float(ens[dim].min())
+            return (
+                f"{found}, the same points in another order. Count from the same meridian: {what}."
+                f"assign_coords({dim}=({what}.{dim} - {low:g}) % 360 + {low:g}).sortby({dim!r})"
+            )
     if horizontal:
         return f"{found}. Bring {what} to the grid of the ensemble: {what}.resdiff.regrid(ens)"
     if not all(dim in da.coords for da in (ens, other)):

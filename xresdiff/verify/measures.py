@@ -105,10 +105,19 @@ def measure(
 
     if obs is None and what.truth:
         raise InputError(f"{what.title} needs the truth: f(ens, obs)")
-    title = what.title if reference is None else f"{what.title} (skill: 1)"
-    references = [] if reference is None else [reference]
+    references, without = ([], "") if reference is None else ([reference], "skill")
     return by_variable(
-        score, title, ens, obs, member_dim, dim, weights, skipna, what.units, references
+        score,
+        what.title,
+        ens,
+        obs,
+        member_dim,
+        dim,
+        weights,
+        skipna,
+        what.units,
+        references,
+        without,
     )
 
 

@@ -185,6 +185,12 @@ def fss(
     fractions skill score for ensemble forecast verification. Q. J. R. Meteorol. Soc. 150,
     4457-4477, doi:10.1002/qj.4824.
 
+    Notes
+    -----
+    With ``edges="zero"`` it is the score of pysteps. `scores.spatial.fss_2d` is the same without
+    padding as with ``edges="inside"``; with zero padding it counts one row and column of windows
+    more behind the field, which changes the score by some thousandths.
+
     Examples
     --------
     >>> obs = xr.DataArray(np.eye(8), dims=("y", "x"))

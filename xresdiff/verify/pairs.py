@@ -77,8 +77,9 @@ class Pair:
     @property
     def origin(self) -> xr.DataArray:
         """A value of about the size of the truth, from which products lose no digits."""
-        some = self.obs.isel(dict.fromkeys(self.obs.dims[:-1], 0))
-        return some.mean(dtype=np.float64).fillna(0.0)
+        dims = [d for d in self.obs.dims if d in self.dims]
+        few = {d: slice(None, None, max(self.obs.sizes[d] // 4, 1)) for d in dims}
+        return self.obs.isel(few).mean(dims, dtype=np.float64).fillna(0.0)
 
     def clipped(self, above: float | None, below: float | None) -> "Pair":
         """Make all values under `above` equal, and all over `below`."""
@@ -141,6 +142,7 @@ def by_variable(
     skipna: bool,
     units: str | None = None,
     references: Sequence[Data] = (),
+    without: str = "",
 ) -> Labelled:
     """Score every variable of an ensemble against the variable of the same name.
 
@@ -159,6 +161,9 @@ def by_variable(
         Units of the score; those of the variable by default.
     references : sequence of xarray.DataArray or xarray.Dataset, optional
         Other forecasts of the same variables, whose pairs with the truth go to `score` too.
+    without : str, optional
+        What of the result has no dimension, if not all has that of the variable. Then the
+        `long_name` tells the units, and there are no `units` that would be wrong for some.
 
     Returns
     -------
@@ -170,7 +175,7 @@ def by_variable(
     InputError
         If there is nothing to compare, or what there is does not match.
     """
-    check_fields(obs=obs, weights=weights, references=references)
+    check_fields(ens, obs=obs, weights=weights, references=references)
     member = find_member_dim(ens, member_dim, obs)
     table = as_dataset(ens)
     truths = _truths(table, obs, member)
@@ -181,7 +186,7 @@ def by_variable(
         pair = _pair(table[name], truth, member, own, weights, skipna)
         others = [counterpart(one, name, len(truths)) for one in references]
         result = score(pair, *(_reference_pair(other, pair, truth) for other in others))
-        result.attrs = _attrs(table[name], title, units)
+        result.attrs = _attrs(table[name], title, units, without)
         results[name] = result
     if isinstance(ens, xr.DataArray):
         (result,) = results.values()
@@ -328,11 +333,12 @@ def label(da: xr.DataArray) -> str:
     return str(da.attrs.get("long_name") or da.attrs.get("standard_name") or own)
 
 
-def _attrs(ens: xr.DataArray, title: str, units: str | None) -> dict[str, str]:
+def _attrs(ens: xr.DataArray, title: str, units: str | None, without: str) -> dict[str, str]:
     """Name a score after its variable, in the units of the variable unless others are given."""
-    named = {"long_name": f"{title} of {label(ens)}"}
-    if units is not None:
-        return named | {"units": units}
-    if "units" not in ens.attrs:
-        return named
-    return named | {"units": ens.attrs["units"]} | as_difference(ens)
+    name = f"{title} of {label(ens)}"
+    own = ens.attrs.get("units") if units is None else units
+    if own is None:
+        return {"long_name": name}
+    if without and own != "1":
+        return {"long_name": f"{name} ({own}; {without}: 1)"}
+    return {"long_name": name, "units": own} | (as_difference(ens) if units is None else {})

@@ -75,8 +75,8 @@ def crps(
     reference : xarray.DataArray or xarray.Dataset, optional
         Another forecast, with members or without, such as an interpolation; dimensions that it
         lacks repeat it, as a climatology. The result then has the dimension `value`: the score, the
-        score of the reference, and the skill, 1 - score / reference, all at the points that both
-        forecasts have.
+        score of the reference, and the skill, 1 - score / reference (dimensionless), all at the
+        points that both forecasts have.
     ci : float, optional
         Confidence, such as 0.95. The result then has the dimension `bound`: estimate, lower and
         upper, from 1000 draws of blocks of times (Kuensch, 1989), always the same ones. Of few or
@@ -149,7 +149,9 @@ def mae(
     reference: Data | None = None,
     ci: float | None = None,
 ) -> Labelled:
-    """Average the absolute error of the ensemble mean.
+    r"""Average the absolute error of the ensemble mean.
+
+    .. math:: \overline{|\bar x - y|}
 
     Parameters
     ----------
@@ -196,7 +198,9 @@ def member_mae(
     reference: Data | None = None,
     ci: float | None = None,
 ) -> Labelled:
-    """Average the absolute error of the members.
+    r"""Average the absolute error of the members.
+
+    .. math:: \overline{\frac1m \sum_i |x_i - y|}
 
     It is at least that of their mean, by about half a spread: what a single member is worth.
 
@@ -245,7 +249,9 @@ def rmse(
     reference: Data | None = None,
     ci: float | None = None,
 ) -> Labelled:
-    """Take the root of the mean squared error of the ensemble mean.
+    r"""Take the root of the mean squared error of the ensemble mean.
+
+    .. math:: \sqrt{\overline{(\bar x - y)^2}}
 
     Parameters
     ----------
@@ -291,7 +297,9 @@ def bias(
     skipna: bool = True,
     ci: float | None = None,
 ) -> Labelled:
-    """Average the ensemble mean minus the truth.
+    r"""Average the ensemble mean minus the truth.
+
+    .. math:: \overline{\bar x - y}
 
     Parameters
     ----------
@@ -336,7 +344,11 @@ def correlation(
     skipna: bool = True,
     ci: float | None = None,
 ) -> Labelled:
-    """Correlate the ensemble mean with the truth over the dimensions that are averaged.
+    r"""Correlate the ensemble mean with the truth over the dimensions that are averaged.
+
+    .. math:: \frac{\overline{x' y'}}{\sqrt{\overline{x'^2}\;\overline{y'^2}}}
+
+    with :math:`x'` and :math:`y'` the distances of both from their averages.
 
     Parameters
     ----------
@@ -353,6 +365,10 @@ def correlation(
     ------
     InputError
         As :func:`crps`.
+
+    References
+    ----------
+    Wilks, D. S. (2019). Statistical Methods in the Atmospheric Sciences, 4th edition, chapter 9.
 
     Examples
     --------

@@ -21,7 +21,9 @@ def spread(
     skipna: bool = True,
     ci: float | None = None,
 ) -> Labelled:
-    """Take the root of the mean variance of the members, the variance being unbiased.
+    r"""Take the root of the mean variance of the members, the variance being unbiased.
+
+    .. math:: \sqrt{\overline{\frac{1}{m - 1} \sum_i (x_i - \bar x)^2}}
 
     The mean of the standard deviations would be smaller, and not comparable with the RMSE.
 
@@ -40,6 +42,11 @@ def spread(
     ------
     InputError
         If there are fewer than two members, and as :func:`xresdiff.verify.scores.crps`.
+
+    References
+    ----------
+    Fortin, V., et al. (2014). Why should ensemble spread match the RMSE of the ensemble mean?
+    J. Hydrometeorol. 15, 1708-1713, doi:10.1175/JHM-D-14-0008.1.
 
     Examples
     --------

@@ -41,11 +41,12 @@ def scores(
     -------
     xarray.Dataset
         The variables of `ens` along the dimension `score`: crps, mae and rmse and bias of the
-        ensemble mean, member_mae, spread, in the units of the variable; correlation and
-        spread_skill, dimensionless. With `reference` also along `forecast`, first ``"ensemble"``,
-        then the names given, and with the score crps_skill: that of the ensemble over the forecast
-        of the row. With `ci` also along `bound`. All comes from one pass over the data, and
-        ``.compute()`` reads lazy ones once. ``.to_dataframe()`` has a column for every variable.
+        ensemble mean, member_mae, spread, in the units of the variable, which the `long_name`
+        tells; correlation and spread_skill, dimensionless. With `reference` also along `forecast`,
+        first ``"ensemble"``, then the names given, and with the score crps_skill: that of the
+        ensemble over the forecast of the row. With `ci` also along `bound`. All comes from one
+        pass over the data, and ``.compute()`` reads lazy ones once. ``.to_dataframe()`` has a
+        column for every variable.
 
     Raises
     ------
@@ -77,11 +78,20 @@ def scores(
         order = [*rows[0]["score"].values, "crps_skill"]
         return table.sel(score=order).assign_coords(forecast=["ensemble", *others])
 
-    title = "scores (correlation, spread_skill, crps_skill: 1)"
+    without = "correlation, spread_skill" + ", crps_skill" * bool(others)
     name = ens.name if isinstance(ens, xr.DataArray) else None
     references = [as_dataset(other, name) for other in others.values()]
     table = by_variable(
-        tabulate, title, as_dataset(ens), obs, member_dim, dim, weights, skipna, None, references
+        tabulate,
+        "scores",
+        as_dataset(ens),
+        obs,
+        member_dim,
+        dim,
+        weights,
+        skipna,
+        references=references,
+        without=without,
     )
     return table.drop_vars([name for name, c in table.coords.items() if not c.dims])
 

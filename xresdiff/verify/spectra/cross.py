@@ -156,7 +156,11 @@ def _joint(
     """Co-spectrum and both power spectra along `_part`, NaN where either field is."""
     for name, one in (("a", a), ("b", b)):
         if not isinstance(one, xr.DataArray):
-            raise InputError(f"{name} is a {type(one).__name__}; give one variable: {name}['t2m']")
+            names = [str(n) for n in one.data_vars] if isinstance(one, xr.Dataset) else []
+            variable = names[0] if names else "name"
+            raise InputError(
+                f"{name} is a {type(one).__name__}; give one variable: {name}[{variable!r}]"
+            )
     plane = plane_of(a, sides, spacing_km, window)
     b = named_as(a, b)
     for one in (a, b):

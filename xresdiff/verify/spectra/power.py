@@ -76,6 +76,9 @@ def spectrum(
     fields on limited-area domains using the discrete cosine transform. Mon. Wea. Rev. 130,
     1812-1829.
 
+    The sums per bin are those of all modes in it. The radially averaged spectrum of pysteps, with
+    ``window=None``, is the mean over the modes of a ring, times the number of points squared.
+
     Examples
     --------
     >>> import numpy as np

@@ -160,6 +160,16 @@ def maximum_wind(
     UnitsError
         If the units of the components of the wind do not convert.
 
+    Notes
+    -----
+    The radius is that of a ring: it is known to half of their spacing, and so is its spread over
+    members.
+
+    References
+    ----------
+    Mardani, M., et al. (2025). Residual corrective diffusion modeling for km-scale atmospheric
+    downscaling. Commun. Earth Environ. 6, 124, doi:10.1038/s43247-025-02042-5.
+
     Examples
     --------
     >>> lat, lon = np.linspace(-1.0, 1.0, 41), np.linspace(-1.0, 1.0, 41)

@@ -18,9 +18,9 @@ from xresdiff.verify.weather.winds import find_winds, to_east_and_north
 
 __all__ = ["cross_section"]
 
-Method: TypeAlias = Literal["bilinear", "latlon_bilinear", "nearest_s2d"]
+Method: TypeAlias = Literal["bilinear", "latlon_bilinear", "nearest"]
 
-METHODS = ("bilinear", "latlon_bilinear", "nearest_s2d")
+METHODS = {name: name for name in ("bilinear", "latlon_bilinear")} | {"nearest": "nearest_s2d"}
 ROW, DISTANCE, AXIS = "_row", "distance", "_axis"
 PARTS = ("_wind_0", "_wind_1", "_wind_2")  # variables that no user has
 
@@ -57,7 +57,7 @@ def cross_section(
     points : int, optional
         Number of points, evenly spaced, both ends among them; by default as many as make their
         distance the spacing of the grid or less.
-    method : {"bilinear", "latlon_bilinear", "nearest_s2d"}, default "bilinear"
+    method : {"bilinear", "latlon_bilinear", "nearest"}, default "bilinear"
         As for :func:`xresdiff.regrid`, by which the values are taken.
     u, v : Hashable, optional
         Names of the eastward and northward wind; found by default. Those along the axes of the
@@ -135,7 +135,7 @@ def _line(
             f"theirs otherwise: ds.rename({DISTANCE}='other')"
         )
     if method not in METHODS:
-        raise InputError(f"type method='bilinear', 'latlon_bilinear' or 'nearest_s2d': {method!r}")
+        raise InputError(f"type method='bilinear', 'latlon_bilinear' or 'nearest': {method!r}")
     for name, place in (("start", start), ("end", end)):
         geography.place_of(place, name, ds)
     length = lines.distance_km(start, end)
@@ -178,10 +178,10 @@ def _along(fields: xr.Dataset, line: xr.Dataset, method: Method) -> xr.Dataset:
     """Regrid fields to the points of a line."""
     row = {name: line[name].variable.expand_dims(ROW) for name in ("latitude", "longitude")}
     target = xr.Dataset(coords=row)
-    values = onto(fields, target, method).isel({ROW: 0})
+    values = onto(fields, target, METHODS[method]).isel({ROW: 0})
     coords = {name: line[name] for name in (DISTANCE, "latitude", "longitude")}
     values = values.assign_coords(coords)
-    return values if method != "nearest_s2d" else values.where(line["inside"])
+    return values if method != "nearest" else values.where(line["inside"])
 
 
 def _in_space(
