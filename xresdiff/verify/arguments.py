@@ -8,7 +8,7 @@ import xarray as xr
 from xresdiff.errors import InputError
 from xresdiff.verify.types import Data, Dims
 
-__all__ = ["check_fields", "check_weights", "counterpart", "dims_of", "with_dims"]
+__all__ = ["check_fields", "check_weights", "counterpart", "dims_of", "listed", "with_dims"]
 
 
 def check_fields(ens: Data, *, obs: Any, weights: Any, references: Sequence[Any]) -> None:
@@ -75,7 +75,7 @@ def dims_of(
     """
     if dim is None or dim is ...:
         return None
-    dims = _listed(dim)
+    dims = listed(dim)
     there = tuple(dict.fromkeys(d for field in fields for d in field.dims if d != member))
     if not set(dims) <= set(there):
         raise InputError(
@@ -93,10 +93,11 @@ def with_dims(dim: Dims, more: Iterable[Hashable]) -> Dims:
     >>> with_dims("time", ("y", "x"))
     ('time', 'y', 'x')
     """
-    return None if dim is None or dim is ... else tuple(dict.fromkeys((*_listed(dim), *more)))
+    return None if dim is None or dim is ... else tuple(dict.fromkeys((*listed(dim), *more)))
 
 
-def _listed(dim: Dims) -> tuple[Hashable, ...]:
+def listed(dim: Dims) -> tuple[Hashable, ...]:
+    """List dimensions that may be but one."""
     return tuple(dim) if isinstance(dim, Iterable) and not isinstance(dim, str) else (dim,)
 
 

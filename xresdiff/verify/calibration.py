@@ -12,7 +12,7 @@ from xresdiff.verify.chunks import by_chunk, weights_of
 from xresdiff.verify.events import Levels, as_levels, with_levels
 from xresdiff.verify.kernels import probabilities
 from xresdiff.verify.kernels.blocks import summed
-from xresdiff.verify.measures import Measure, measure, time_of
+from xresdiff.verify.measures import Measure, first, measure, time_of
 from xresdiff.verify.pairs import Pair, find_member_dim
 from xresdiff.verify.types import Data, Dims, Labelled
 
@@ -224,7 +224,7 @@ def brier(
         )
 
     several = fair and find_member_dim(ens, member_dim) is not None
-    what = Measure("fair Brier score" if several else "Brier score", points, _first, units="1")
+    what = Measure("fair Brier score" if several else "Brier score", points, first, units="1")
     result = measure(
         what,
         ens,
@@ -343,10 +343,6 @@ def _ranks(*fields: Any) -> Any:
 
 def _pit(*fields: Any, bins: int) -> Any:
     return probabilities.pit_shares(*fields, bins=bins)[..., None]
-
-
-def _first(averages: Any) -> Any:
-    return averages[..., 0]
 
 
 def _mean(sums: Any) -> Any:

@@ -1,6 +1,6 @@
 """Distributions of the values of a variable: densities and quantiles, of data of any size."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -10,6 +10,7 @@ import xarray as xr
 
 from xresdiff.errors import InputError
 from xresdiff.grids.units import convert
+from xresdiff.verify.arguments import listed
 from xresdiff.verify.chunks import by_chunk
 from xresdiff.verify.kernels import selection
 from xresdiff.verify.pairs import as_dataset, label
@@ -147,9 +148,7 @@ def _by_variable(
     prefix: Sequence[str] = (),
 ) -> Labelled:
     """Apply to every variable; in a Dataset, names in `prefix` get that of the variable."""
-    dim = None if dim is ... else dim
-    named = isinstance(dim, Iterable) and not isinstance(dim, str)
-    dims = tuple(da.dims) if dim is None else tuple(dim) if named else (dim,)  # type: ignore[arg-type]
+    dims = tuple(da.dims) if dim is None or dim is ... else listed(dim)
     if not set(dims) <= set(da.dims):
         there = tuple(da.dims)
         raise InputError(f"cannot pool {dims}: there is {there}. Name some of these, dim={there!r}")

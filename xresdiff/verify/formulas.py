@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
-from xresdiff.verify.measures import Measure
+from xresdiff.verify.measures import Measure, first
 from xresdiff.verify.pairs import Pair
 
 __all__ = [
@@ -50,11 +50,7 @@ def crps(fair: bool, above: float | None, below: float | None) -> Measure:
     title = f"{'fair ' * fair}CRPS"
     title += "" if above is None else f" above {above:g}"
     title += "" if below is None else f" below {below:g}"
-    return Measure(title, points, _first)
-
-
-def _first(averages: Any) -> Any:
-    return averages[..., 0]
+    return Measure(title, points, first)
 
 
 def _root(averages: Any) -> Any:
@@ -89,10 +85,10 @@ def _spread_skill(pair: Pair) -> xr.DataArray:
     return pair.statistics("variance", "error2") * unlimited
 
 
-MAE = Measure("mean absolute error of the ensemble mean", _points("error_absolute"), _first)
-MEMBER_MAE = Measure("mean absolute error of the members", _points("absolute"), _first)
+MAE = Measure("mean absolute error of the ensemble mean", _points("error_absolute"), first)
+MEMBER_MAE = Measure("mean absolute error of the members", _points("absolute"), first)
 RMSE = Measure("root mean square error of the ensemble mean", _points("error2"), _root)
-BIAS = Measure("bias of the ensemble mean", _points("error"), _first)
+BIAS = Measure("bias of the ensemble mean", _points("error"), first)
 SPREAD = Measure("ensemble spread", _spread, _root, truth=False)
 SPREAD_SKILL = Measure("ratio of spread to error", _spread_skill, _ratio_of_roots, units="1")
 CORRELATION = Measure(

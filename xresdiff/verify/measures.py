@@ -20,7 +20,7 @@ from xresdiff.verify import kernels
 from xresdiff.verify.pairs import Pair, by_variable
 from xresdiff.verify.types import Data, Dims, Labelled
 
-__all__ = ["Measure", "Totals", "evaluate", "measure", "totals"]
+__all__ = ["Measure", "Totals", "check_level", "evaluate", "first", "measure", "time_of", "totals"]
 
 Totals: TypeAlias = tuple[xr.DataArray, xr.DataArray]
 
@@ -183,6 +183,11 @@ def _whole(total: xr.DataArray, time: Hashable | None) -> xr.DataArray:
     if total.chunks is None:
         return total
     return total.chunk({d: -1 for d in ("part", time) if d in total.dims})
+
+
+def first(averages: Any) -> Any:
+    """Finish a score that is an average: ``(..., part) -> (...)``."""
+    return averages[..., 0]
 
 
 def check_level(ci: float | None) -> None:

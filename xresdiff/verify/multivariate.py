@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError, MissingDependencyError
+from xresdiff.verify.arguments import listed
 from xresdiff.verify.kernels.blocks import Floats
-from xresdiff.verify.measures import Measure, measure, time_of
+from xresdiff.verify.measures import Measure, first, measure, time_of
 from xresdiff.verify.pairs import Pair, find_member_dim
 from xresdiff.verify.types import Data, Dims, Labelled
 
@@ -110,7 +111,7 @@ def energy_score(
 
     several = fair and find_member_dim(ens, member_dim) is not None
     title = "fair energy score" if several else "energy score"
-    what = Measure(title, points, _first, whole=vector)
+    what = Measure(title, points, first, whole=vector)
     return measure(
         what,
         ens,
@@ -191,7 +192,7 @@ def variogram_score(
 
     several = fair and find_member_dim(ens, member_dim) is not None
     title = f"{'fair ' * several}variogram score of power {p:g}"
-    what = Measure(title, points, _first, whole=vector)
+    what = Measure(title, points, first, whole=vector)
     result = measure(
         what,
         ens,
@@ -227,20 +228,15 @@ def _scoringrules() -> Any:
 
 def _names(over: Over, dim: Dims) -> tuple[Hashable, ...]:
     """List the dimensions of the vectors, none of which may be told to be averaged."""
-    vector = _listed(over)
-    both = () if dim is None or dim is ... else tuple(d for d in _listed(dim) if d in vector)
+    vector = listed(over)
+    both = () if dim is None or dim is ... else tuple(d for d in listed(dim) if d in vector)
     if both:
-        rest = tuple(d for d in _listed(dim) if d not in vector)
+        rest = tuple(d for d in listed(dim) if d not in vector)
         raise InputError(
             f"the vectors are over {vector}, of which dim has {both}: average the others, "
             f"dim={rest!r}"
         )
     return vector
-
-
-def _listed(dim: Any) -> tuple[Hashable, ...]:
-    """List dimensions that may be but one."""
-    return tuple(dim) if isinstance(dim, Iterable) and not isinstance(dim, str) else (dim,)
 
 
 def _check_vector(pair: Pair, vector: tuple[Hashable, ...], ci: float | None) -> None:
@@ -383,7 +379,3 @@ def _raise_units(scored: Data, power: float) -> None:
         if power != 1 and units != "1":
             field.attrs.pop("units_metadata", None)  # of a difference
             field.attrs["units"] = f"{units}{power:g}" if units.isalpha() else f"({units}){power:g}"
-
-
-def _first(averages: Any) -> Any:
-    return averages[..., 0]

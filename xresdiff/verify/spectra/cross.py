@@ -1,12 +1,13 @@
 """What two fields share at every wavelength: their covariance, and how closely they go together."""
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 import numpy as np
 import xarray as xr
 
 from xresdiff.errors import InputError
+from xresdiff.verify.arguments import listed
 from xresdiff.verify.kernels import spectral
 from xresdiff.verify.kernels.spectral import Window
 from xresdiff.verify.matching import at_points_of, named_as
@@ -196,7 +197,7 @@ def _named(dim: Dims, there: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
     """List the dimensions to sum over, all by default."""
     if dim is None:
         return there
-    dims = (dim,) if isinstance(dim, str) or not isinstance(dim, Iterable) else tuple(dim)
+    dims = listed(dim)
     absent = [d for d in dims if d not in there]
     if absent:
         raise InputError(
