@@ -17,7 +17,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,docs,verify,peers]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,docs,verify,peers,clusters]'
 	touch $@
 
 demo: install
@@ -40,6 +40,7 @@ bench: install
 	$(BIN)/python benchmarks/regrid.py
 	$(BIN)/python benchmarks/gaussian.py
 	$(BIN)/python benchmarks/verify.py
+	$(BIN)/python benchmarks/scale.py --quick
 ifdef DATA
 	$(BIN)/python benchmarks/latlon_bilinear.py --data $(DATA)
 	$(BIN)/python benchmarks/rain_skill.py --data $(DATA)/radar

@@ -8,7 +8,7 @@ import xarray as xr
 
 from tests.toys import PRECIP_RATE, write_toy_model
 from xresdiff.downscale import downscale
-from xresdiff.engine import refined, runtime
+from xresdiff.engine import runtime
 from xresdiff.engine.fields import Fields
 from xresdiff.grids.coarsen import coarsen
 from xresdiff.grids.coords import check_uniform, find_horizontal
@@ -67,7 +67,7 @@ def test_chunks_are_those_asked_for(coarse, draw):
     lazy = draw(coarse.chunk(), chunks={"member": 2, "time": 3})
     assert lazy.precip_rate.chunks == ((2, 1), (3,), (24,), (20,))
     usual = draw(coarse.chunk(), members=20)
-    assert usual.precip_rate.chunks == ((16, 4), (1, 1, 1), (24,), (20,))
+    assert usual.precip_rate.chunks == ((10, 10), (1, 1, 1), (24,), (20,))
 
 
 def test_numpy_in_numpy_out(coarse, draw):
@@ -97,7 +97,7 @@ def test_every_field_has_noise_of_its_own(coarse, draw, monkeypatch):
 
     def noting(*what):
         seen.append(what)
-        return np.zeros(what[-1], dtype=np.float32)
+        return np.zeros(what[4], dtype=np.float32)
 
     monkeypatch.setattr(runtime, "normal_field", noting)
     draw(coarse.expand_dims(number=[0, 1]), members=4)
@@ -303,16 +303,14 @@ def test_any_size(draw, size):
     assert_close(draw(ds.chunk(time=1)).compute(), result)
 
 
-def test_fields_larger_than_a_window(draw, rain, monkeypatch):
-    monkeypatch.setattr(refined, "WINDOW", 16)
-    monkeypatch.setattr(refined, "OVERLAP", 8)
-    ds = rain[0].isel(time=[0, 1]).drop_vars(["lat", "lon"]).pad(x=(0, 3), mode="symmetric")
-    ds = ds.assign_coords(x=("x", 16e3 * np.arange(8), ds.x.attrs))
-    result = draw(ds, members=2)
-    assert result.precip_rate.shape == (2, 2, 24, 32)
+def test_fields_larger_than_a_window(draw, rain):
+    ds = rain[0].isel(time=[0, 1]).drop_vars(["lat", "lon"]).pad(x=(0, 7), mode="wrap")
+    ds = ds.assign_coords(x=("x", 16e3 * np.arange(12), ds.x.attrs))
+    result = draw(ds, members=2, tile=32, overlap=16)
+    assert result.precip_rate.shape == (2, 2, 24, 48)
     assert_conserving(result, ds)
-    assert_close(draw(ds.chunk(time=1), members=2).compute(), result)
-    monkeypatch.undo()
+    lazy = draw(ds.chunk(time=1), members=2, tile=32, overlap=16).compute()
+    assert_close(lazy, result)
     assert not draw(ds, members=2).equals(result)
 
 

@@ -279,7 +279,7 @@ class TestOtherTimes:
     def test_the_days_reach_the_networks_in_the_order_of_the_card(self, days, daily, monkeypatch):
         told = []
 
-        def noting(self, coarse, moments=None):
+        def noting(self, coarse, *_):
             told.append(coarse[:, :, 12, 18])
             return np.zeros((len(coarse), 1, *coarse.shape[-2:]), "f4")
 

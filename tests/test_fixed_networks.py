@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tests.regions import LAT, LAT_2D, LON, OROGRAPHY, write_bay
 from tests.toys import fixed_card, write_fixed_model
-from xresdiff.engine import runtime
+from xresdiff.engine import batches, runtime
 from xresdiff.engine.fixed import Fixed, sea_ice_covered
 from xresdiff.engine.noise import normal_field
 from xresdiff.models.card import Channel, FixedTarget, Padding, Patching
@@ -90,6 +90,11 @@ class Seen:
         return x if x is not None else condition[:, :2]
 
 
+def lead_time_of(x, condition, sigma=None, lead_time=None, position=None):
+    """Give back the lead time of each field as a network's result."""
+    return lead_time.to(condition)[:, None, None, None] + torch.zeros_like(condition[:, :2])
+
+
 def lone_runtime(model, monkeypatch):
     """Open a model whose networks are `Seen`."""
     loaded = runtime.Runtime(model, torch.device("cpu"), torch.float32)
@@ -126,6 +131,23 @@ class TestNetworks:
         assert loaded._mean_net.calls[0]["lead_time"].tolist() == [1, 0]
         assert loaded._residual_net.calls[0]["lead_time"].tolist() == [1, 1, 0, 0]
 
+    @pytest.mark.parametrize("pixels", [1, 3 * 16 * 16, 2**18])
+    def test_windows_are_told_the_lead_times_of_their_fields(self, tmp_path, monkeypatch, pixels):
+        model = write_fixed_model(tmp_path / "m", write_grid(LAT, LON), lead_hours=(0.0, 6.0))
+        loaded = runtime.Runtime(model, torch.device("cpu"), torch.float32)
+        for name in ("_mean_net", "_residual_net"):
+            monkeypatch.setattr(loaded, name, lead_time_of)
+        monkeypatch.setitem(batches.PIXELS_AT_ONCE, "cpu", pixels)
+        moments, coarse = np.array([[0.0, 1.0], [0.0, 0.0]]), np.zeros((2, 2, 24, 36), "f4")
+        settings = runtime.Settings(loaded.card.sampler, tile=16, overlap=4)
+        mean = loaded.mean(coarse, moments, settings)
+        assert mean.mean(axis=(1, 2, 3)).tolist() == [1, 0]
+        monkeypatch.setattr(loaded.domain, "decode", lambda fine, coarse: fine)
+        draws = [runtime.Draw(time, ("here",), member) for member in (0, 1) for time in (0, 1)]
+        drawn = loaded.members(coarse, np.zeros_like(mean), draws, settings, moments)
+        np.testing.assert_allclose(drawn[:, 0, ::8, ::8].min(axis=(1, 2)), [1, 0, 1, 0], atol=1e-3)
+        np.testing.assert_allclose(drawn[:, 0, ::8, ::8].max(axis=(1, 2)), [1, 0, 1, 0], atol=1e-3)
+
     def test_patches_know_their_place_and_the_whole(self, tmp_path, monkeypatch):
         patching = Patching((12, 16), overlap=2, boundary=2)
         model = write_fixed_model(tmp_path / "m", write_grid(LAT, LON), patching=patching)
@@ -134,9 +156,9 @@ class TestNetworks:
         self.members(loaded, coarse)
         whole = loaded._mean_net.calls[0]["condition"]
         assert whole.shape[-2:] == (24, 36)  # the mean is of the whole field
-        for call in loaded._residual_net.calls[:9]:
-            rows, columns = call["position"][0]
-            told = call["condition"]
+        call = loaded._residual_net.calls[0]
+        assert len(call["position"]) > 1
+        for (rows, columns), told in zip(call["position"], call["condition"].split(4), strict=True):
             assert told.shape == (4, 2 + 2 + 2, 12, 16)
             torch.testing.assert_close(told[::2, 2:4], whole[:, :, rows, columns])
             shrunk = F.interpolate(whole, (12, 16), mode="bilinear", align_corners=False)

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.regions import CURVED
 from tests.toys import PRECIP_RATE, fixed_card, toy_card
 from tests.training_toys import write_model
 from xresdiff.downscale import downscale
-from xresdiff.engine import runtime
+from xresdiff.engine import batches, runtime
 from xresdiff.engine.arguments import Settings
 from xresdiff.engine.runtime import Draw
 from xresdiff.errors import InputError, ModelError
@@ -116,7 +117,7 @@ def test_other_errors_are_not_hidden(loaded, inputs, monkeypatch):
 def test_batches_hold_as_many_as_fit(loaded, inputs, monkeypatch):
     seen = Limited(loaded._mean_net, 99, None)
     monkeypatch.setattr(loaded, "_mean_net", seen)
-    monkeypatch.setitem(runtime.PIXELS_AT_ONCE, "cpu", 2 * 32 * 32)  # padded to the patch
+    monkeypatch.setitem(batches.PIXELS_AT_ONCE, "cpu", 2 * 32 * 32)  # padded to the patch
     loaded.mean(np.concatenate([inputs] * 2)[:5])
     assert seen.sizes == [2, 2, 1]
 
@@ -148,6 +149,39 @@ def test_one_thread_at_a_time_uses_the_device(loaded, inputs, monkeypatch):
     for run in runs:
         close(run.result(), alone)
     assert max(most) == 1
+
+
+@pytest.mark.parametrize("tile", [None, 32, "independent"])
+@pytest.mark.parametrize("kind", ["refined", "fixed"])
+def test_the_arrays_of_the_caller_are_left_alone(toy, inputs, tmp_path, kind, tile):
+    coarse = np.concatenate([inputs] * 2, axis=-1)  # (3, 1, 6, 10), and 40 fine columns
+    model = toy
+    if kind == "fixed":
+        model = write_model(tmp_path / "m", fixed_card(patch=16), CURVED)
+        coarse = np.random.default_rng(0).normal(size=(3, 2, 24, 36)).astype("f4")
+    own = runtime.load(model.key, "cpu", "float32")
+    settings = dataclasses.replace(SETTINGS, tile=tile)
+    mean = own.mean(coarse, settings=settings)
+    before = coarse.copy(), mean.copy()
+    own.mean(coarse, settings=settings)
+    own.physical(mean, coarse)
+    for draws in (DRAWS, DRAWS[::3]):  # the latter, one of each time, are views
+        own.members(coarse, mean, draws, settings)
+    np.testing.assert_array_equal(coarse, before[0])
+    np.testing.assert_array_equal(mean, before[1])
+
+
+def test_arrays_may_be_read_only(loaded, inputs):
+    fixed = inputs.copy()
+    fixed.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            mean = loaded.mean(fixed)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(mean, loaded.mean(inputs))
 
 
 def test_a_model_is_loaded_once(toy, tmp_path, monkeypatch):
@@ -224,7 +258,7 @@ def test_batches_condition_only_their_times(loaded, inputs, monkeypatch):
         return plain(given, moments)
 
     monkeypatch.setattr(loaded.domain, "condition", noting)
-    monkeypatch.setitem(runtime.PIXELS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(batches.PIXELS_AT_ONCE, "cpu", 1)
     mixed = [DRAWS[i] for i in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
     close(loaded.members(inputs, mean, mixed, SETTINGS)[[0, 3, 6, 1, 4, 7, 2, 5, 8]], members)
     assert seen == [1, 1, 1]

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xresdiff.engine.tiles import blend_weights, pad_to, windowed, windows
+from xresdiff.engine import tiles
+from xresdiff.engine.tiles import Groups, blend_weights, pad_to, windowed
+from xresdiff.engine.tiling import Tiling, windows
 
 sizes = st.integers(1, 70)
 
@@ -39,26 +41,6 @@ def test_nothing_to_pad_copies_nothing():
     assert pad_to(x, 32, 32)[0] is x
 
 
-@settings(max_examples=60, deadline=None)
-@given(height=sizes, width=sizes, size=st.integers(1, 40), data=st.data())
-def test_windows_cover_every_field(height, width, size, data):
-    overlap = data.draw(st.integers(0, size // 2))
-    cover = windows((height, width), size, overlap)
-    count = torch.zeros(height, width)
-    for window in cover:
-        assert count[window].shape == (min(size, height), min(size, width))
-        count[window] += 1
-    assert (count > 0).all()
-    assert len(set(map(str, cover))) == len(cover)
-    assert [s.stop for s in cover[-1]] == [height, width]
-
-
-@pytest.mark.parametrize("overlap", [-1, 9])
-def test_overlaps_of_more_than_half_are_refused(overlap):
-    with pytest.raises(ValueError, match="windows of 16 pixels overlap by 0 to 8"):
-        windows((64, 64), 16, overlap)
-
-
 @pytest.mark.parametrize(("size", "overlap"), [(16, 8), (16, 5), (16, 0), (5, 2), (1, 0)])
 def test_weights_of_even_windows_add_up_to_one(size, overlap):
     weights = blend_weights((size, size), overlap)
@@ -81,7 +63,7 @@ def test_a_pointwise_denoiser_gives_the_same_windowed_or_whole(height, width, si
     def pointwise(x, sigma):
         return x.sin() / (1 + sigma[:, None, None, None] ** 2)
 
-    denoise = windowed(lambda x, s, _: pointwise(x, s), size, overlap, batch)
+    denoise = windowed(lambda x, s, _: pointwise(x, s), Tiling(size, overlap), batch * size**2)
     assert torch.equal(denoise(x, sigma), pointwise(x, sigma))
 
 
@@ -92,7 +74,9 @@ def test_windows_know_their_place():
         return torch.cat([place[..., *window].expand(2, 1, -1, -1) for window in some])
 
     for batch in (1, 5, 100):
-        found = windowed(denoise, 16, 4, batch)(torch.zeros(2, 1, 50, 60), torch.tensor(1.0))
+        found = windowed(denoise, Tiling(16, 4), 256 * batch)(
+            torch.zeros(2, 1, 50, 60), torch.tensor(1.0)
+        )
         assert torch.equal(found, place.expand(2, 1, -1, -1))
 
 
@@ -105,7 +89,9 @@ def test_batches_hold_whole_windows(batch, largest):
         seen.append(len(x))
         return x
 
-    windowed(denoise, 16, 0, batch)(torch.zeros(2, 1, 48, 48), torch.tensor([1.0, 2.0]))
+    windowed(denoise, Tiling(16, 0), 256 * batch)(
+        torch.zeros(2, 1, 48, 48), torch.tensor([1.0, 2.0])
+    )
     assert sum(seen) == 18
     assert max(seen) == largest
 
@@ -114,7 +100,7 @@ def test_disagreeing_windows_blend_without_a_step():
     def number(x, sigma, some):
         return torch.stack([torch.full_like(x[0], float(w[1].start)) for w in some])
 
-    row = windowed(number, 32, 16)(torch.zeros(1, 1, 4, 80), torch.tensor(1.0))[0, 0, 0]
+    row = windowed(number, Tiling(32, 16))(torch.zeros(1, 1, 4, 80), torch.tensor(1.0))[0, 0, 0]
     assert row[:16].eq(0).all()
     assert row[-16:].eq(48).all()
     assert row.diff().min() >= 0
@@ -122,8 +108,43 @@ def test_disagreeing_windows_blend_without_a_step():
 
 
 def test_precision_of_the_sampler_is_kept():
-    denoise = windowed(lambda x, s, _: x.float(), 16, 8)
+    denoise = windowed(lambda x, s, _: x.float(), Tiling(16, 8))
     assert (
         denoise(torch.zeros(1, 1, 40, 40, dtype=torch.float64), torch.tensor(1.0)).dtype
         == torch.float64
     )
+
+
+def test_groups_are_halved_when_memory_runs_out_and_stay_so():
+    seen = []
+
+    def denoise(x, sigma, some):
+        seen.append(len(some))
+        if len(some) > 2:
+            raise MemoryError
+        return x
+
+    x = torch.randn(1, 1, 48, 48)
+    denoiser = windowed(denoise, Tiling(16, 0), 256 * 9)
+    assert torch.equal(denoiser(x, torch.tensor(1.0)), x)
+    assert seen == [9, 4, 2, 2, 2, 2, 1]
+    denoiser(x, torch.tensor(1.0))
+    assert seen[7:] == [2, 2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("sizes do not match")])
+def test_errors_of_a_single_part_are_not_hidden(error):
+    def work(some):
+        raise error
+
+    with pytest.raises(type(error)):
+        list(Groups([1, 2], 1).run(work))
+
+
+def test_groups_are_of_whole_windows_of_the_size_that_is_cut():
+    groups = tiles.grouped(Tiling(64, 16, multiple=16), (16, 80), 2 * 16 * 48)
+    assert [(rows.stop, columns.stop - columns.start) for rows, columns in groups.parts] == [
+        (16, 48),
+        (16, 48),
+    ]
+    assert groups.most == 2

@@ -17,7 +17,7 @@ from xresdiff.models.opening import open_model
 from xresdiff.models.package import Model
 from xresdiff.models.zoo import register
 from xresdiff.options import set_options
-from xresdiff.store import to_zarr
+from xresdiff.store import to_netcdf, to_zarr
 from xresdiff.train import finetune, history, train
 from xresdiff.verify.calibration import brier, pit, rank_histogram, reliability
 from xresdiff.verify.distributions import pdf, quantiles
@@ -92,6 +92,7 @@ __all__ = [
     "spread",
     "spread_skill",
     "target_grid",
+    "to_netcdf",
     "to_zarr",
     "train",
     "variogram_score",

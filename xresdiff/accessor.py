@@ -82,6 +82,8 @@ class ResdiffDatasetAccessor(_Methods):
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
+        tile: int | Literal["independent"] | None = None,
+        overlap: int | None = None,
         chunks: Mapping[Hashable, int] | None = None,
         grid: xr.Dataset | xr.DataArray | None = None,
         regridding: Method | None = None,
@@ -103,6 +105,8 @@ class ResdiffDatasetAccessor(_Methods):
             seed=seed,
             device=device,
             precision=precision,
+            tile=tile,
+            overlap=overlap,
             chunks=chunks,
             grid=grid,
             regridding=regridding,
@@ -241,12 +245,34 @@ class ResdiffDatasetAccessor(_Methods):
             name=name,
         )
 
-    def to_zarr(self, path: str | os.PathLike[str], *, resume: bool = True) -> None:
-        """Write an ensemble to a zarr store, block by block; killed and called again, it goes on.
+    def to_zarr(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        resume: bool = True,
+        shards: Mapping[Hashable, int] | None = None,
+        encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write an ensemble to a zarr store, chunk by chunk; killed and called again, it goes on.
 
         See :func:`xresdiff.to_zarr`.
         """
-        return _store.to_zarr(self._obj, path, resume=resume)
+        return _store.to_zarr(
+            self._obj,
+            path,
+            resume=resume,
+            shards=shards,
+            encoding=encoding,
+            storage_options=storage_options,
+        )
+
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write a small ensemble to a netCDF file, compressed; it appears whole or not at all.
+
+        See :func:`xresdiff.to_netcdf`.
+        """
+        return _store.to_netcdf(self._obj, path)
 
 
 @xr.register_dataarray_accessor("resdiff")

@@ -16,7 +16,7 @@ from xresdiff.errors import InputError, XresdiffError
 from xresdiff.grids.target import target_grid
 from xresdiff.models.package import Model
 from xresdiff.models.zoo import models
-from xresdiff.store import to_zarr
+from xresdiff.store import to_netcdf, to_zarr
 from xresdiff.train import finetune, train
 from xresdiff.train.config import DATASETS, NOTHING, read_config, train_from
 from xresdiff.verify.tables import scores
@@ -102,11 +102,6 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _downscale(options: argparse.Namespace) -> None:
-    if options.out.suffix in NETCDF:
-        raise InputError(
-            f"cannot write {options.out}: the result is a zarr folder; name it "
-            f"{options.out.with_suffix('.zarr')}"
-        )
     coarse = open_file(options.coarse)
     ens = downscale(
         coarse,
@@ -118,7 +113,8 @@ def _downscale(options: argparse.Namespace) -> None:
         accumulation=options.accumulation,
         skipna=options.skipna,
     )
-    to_zarr(ens, options.out)
+    write = to_netcdf if Path(options.out).suffix in NETCDF else to_zarr
+    write(ens, options.out)
 
 
 def _grid(coarse: xr.Dataset, options: argparse.Namespace) -> xr.Dataset | None:
@@ -187,9 +183,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("models", _models, "list the known models")
 
-    made = command("downscale", _downscale, "downscale a file to a zarr store; run again to resume")
+    made = command("downscale", _downscale, "downscale a file to a zarr store or a netCDF file")
     made.add_argument("coarse", type=Path, metavar="IN", help="netCDF file or zarr folder")
-    made.add_argument("out", type=Path, metavar="OUT", help="zarr folder")
+    made.add_argument("out", metavar="OUT", help="zarr folder or URL (run again to resume), or .nc")
     made.add_argument("--model", default="rain-16x", help="name or path (default: %(default)s)")
     wanted = made.add_mutually_exclusive_group()
     wanted.add_argument("--grid", type=Path, metavar="FILE", help="a file on the fine grid wanted")

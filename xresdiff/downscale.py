@@ -13,6 +13,8 @@ import xarray as xr
 
 from xresdiff.engine.arguments import Arguments
 from xresdiff.engine.blocks import map_blocks, mean_block, member_block, physical_block
+from xresdiff.engine.chunks import member_chunks
+from xresdiff.engine.cutting import cut
 from xresdiff.engine.hours import moves_time, on_hours
 from xresdiff.engine.inputs import at_hours, stacked
 from xresdiff.engine.labels import labelled, noise_labels
@@ -27,8 +29,6 @@ from xresdiff.models.package import Model
 
 __all__ = ["downscale"]
 
-MEMBERS_OF_A_CHUNK = 16  # unless asked for otherwise
-
 
 def downscale(
     ds: xr.Dataset,
@@ -41,6 +41,8 @@ def downscale(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    tile: int | Literal["independent"] | None = None,
+    overlap: int | None = None,
     chunks: Mapping[Hashable, int] | None = None,
     grid: xr.Dataset | xr.DataArray | None = None,
     regridding: Method | None = None,
@@ -83,8 +85,18 @@ def downscale(
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the networks; "auto" takes bfloat16 where the device is fast at it, but float32 for
         models whose card says so, as published ones do.
+    tile : int or "independent", optional
+        Side in fine pixels of the windows that larger fields are run in, blended at every step of
+        the sampler; by default that which suits the model's card. "independent" samples every
+        window of that size on its own and blends the results once: as costly, and windows may
+        disagree.
+    overlap : int, optional
+        Fine pixels that neighbouring windows share, at most half of a window; by default from the
+        model's card.
     chunks : mapping of dimension to int, optional
-        Chunks of the result, if it is lazy; 16 members and one of each other dimension by default.
+        Chunks of the result, if it is lazy, which become those of a zarr store. By default, one of
+        each dimension, and as many members, up to 16, as make at most 256 MB with all outputs, or
+        1 GB where `device` is a GPU by name.
     grid : xarray.Dataset or xarray.DataArray, optional
         Anything on the fine grid that is wanted, such as one from :func:`xresdiff.target_grid`;
         by default the input's own grid, refined. The input is regridded to blocks of it. Models
@@ -144,6 +156,8 @@ def downscale(
         seed=seed,
         device=device,
         precision=precision,
+        tile=tile,
+        overlap=overlap,
         chunks=chunks,
         grid=grid,
         regridding=regridding,
@@ -166,40 +180,31 @@ def _ensemble(ds: xr.Dataset, request: Request, *, eager: bool) -> xr.Dataset:
     """Build the ensemble of what was checked; with `eager`, labels and times are computed first."""
     asked = request.arguments
     chunks = asked.chunks or {}
-    timed = on_hours(ds, request.card)
+    timed = on_hours(_without_fields(ds, request), request.card) if moves_time(request.card) else ds
     labels, told = noise_labels(timed, request.loop), moments(timed, request)
     own = labels if timed is ds else noise_labels(ds, request.loop)
     if eager:
         labels, told, own = ([a.compute() for a in some] for some in (labels, told, own))
-    fields = stacked(ds, request, own, chunks)
-    fields = checked(fields, _chunked_alike(own, fields), request)
-    coarse = at_hours(fields, ds, request, chunks)
-    labels, told = (_chunked_alike(some, coarse) for some in (labels, told))
+    labels, own = ([cut(label, chunks) for label in some] for some in (labels, own))
+    coarse = at_hours(checked(stacked(ds, request, own, chunks), own, request), ds, request, chunks)
     given = filled(coarse, request) if asked.skipna else coarse
     mean = map_blocks(mean_block, [given, *told], request, padded=True)
     if asked.stage == "mean":
         result = map_blocks(physical_block, [mean, given], request)
     else:
-        arrays = [_numbers(given, request, chunks), mean, given, *told, *labels]
-        result = map_blocks(member_block, arrays, request, timed=bool(told))
+        numbers = xr.DataArray(np.arange(asked.members), dims=request.member)
+        cuts = {request.member: member_chunks(request, given)}
+        arrays = [numbers, mean, given, *told, *labels]
+        result = map_blocks(member_block, arrays, request, chunks=cuts, timed=bool(told))
     if asked.skipna:
         result = masked(result, coarse, request)
-    return labelled(result, timed, request, asked.stage)
+    return labelled(result, ds, timed, request, asked.stage)
 
 
-def _chunked_alike(arrays: list[xr.DataArray], coarse: xr.DataArray) -> list[xr.DataArray]:
-    """Give arrays the chunks of lazy inputs, along the dimensions that they share."""
-    sizes = coarse.chunksizes
-    if coarse.chunks is None:
-        return arrays
-    return [array.chunk({dim: sizes.get(dim, -1) for dim in array.dims}) for array in arrays]
-
-
-def _numbers(
-    coarse: xr.DataArray, request: Request, chunks: Mapping[Hashable, int]
-) -> xr.DataArray:
-    """Return the numbers of the members: an array, so that they can be chunked."""
-    numbers = xr.DataArray(np.arange(request.arguments.members), dims=request.member)
-    if coarse.chunks is None:
-        return numbers
-    return numbers.chunk({request.member: chunks.get(request.member, MEMBERS_OF_A_CHUNK)})
+def _without_fields(ds: xr.Dataset, request: Request) -> xr.Dataset:
+    """Leave of the fields only their sizes along the dimensions that are kept."""
+    bare = {}
+    for name in request.variables:
+        sizes = {dim: size for dim, size in ds[name].sizes.items() if dim in request.loop}
+        bare[name] = (tuple(sizes), np.broadcast_to(np.zeros((), bool), tuple(sizes.values())))
+    return ds.drop_vars(request.variables).assign(bare)

@@ -5,9 +5,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-import numpy as np
 import xarray as xr
 
+from xresdiff.engine.tiling import is_whole, own_tile_problems, tile_problems
 from xresdiff.errors import UnitsError
 from xresdiff.grids.esmf import weights_by
 from xresdiff.grids.regrid.fields import share_problems
@@ -36,12 +36,18 @@ class Settings:
         "cpu", "cuda", "cuda:1", "mps" or "auto".
     precision : {"auto", "float32", "bfloat16"}
         Of the networks; everything around them is in float32.
+    tile : int or "independent", optional
+        Side of the windows of large fields, as of :func:`xresdiff.downscale`.
+    overlap : int, optional
+        Fine pixels that windows share.
     """
 
     sampler: SamplerCard
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    tile: int | str | None = None
+    overlap: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Arguments:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    tile: int | str | None = None
+    overlap: int | None = None
     chunks: Mapping[Hashable, int] | None = None
     grid: xr.Dataset | xr.DataArray | None = None
     regridding: str | None = None
@@ -71,15 +79,16 @@ class Arguments:
         """Say what is out of bounds, or does not go with a model."""
         yield from self.own_problems()
         yield from self._sampler_problems(card)
+        yield from tile_problems(card, self.tile, self.overlap)
         yield from self._grid_problems(card)
 
     def own_problems(self) -> Iterable[str]:
         """Say what is out of bounds, whatever the model."""
-        if not _is_whole(self.members, 1):
+        if not is_whole(self.members, 1):
             yield f"members is {self.members!r}; it is a whole number of at least 1"
-        if self.steps is not None and not _is_whole(self.steps, 1):
+        if self.steps is not None and not is_whole(self.steps, 1):
             yield f"steps is {self.steps!r}; it is a whole number of at least 1"
-        if not _is_whole(self.seed, 0) or self.seed > LARGEST_SEED:
+        if not is_whole(self.seed, 0) or self.seed > LARGEST_SEED:
             yield f"seed is {self.seed!r}; it is a whole number from 0 to 2**63 - 1"
         choices: dict[str, tuple[str | None, ...]] = {
             "stage": ("both", "mean"),
@@ -93,6 +102,7 @@ class Arguments:
             if value not in allowed:
                 known = ", ".join(repr(choice) for choice in allowed if choice)
                 yield f"{name} is {value!r}; it is one of {known}"
+        yield from own_tile_problems(self.tile, self.overlap)
         if not _DEVICE.fullmatch(str(self.device)):
             yield f"device is {self.device!r}; it is 'auto', 'cpu', 'mps', 'cuda' or 'cuda:1'"
 
@@ -137,7 +147,7 @@ class Arguments:
             if dim not in dims:
                 known = ", ".join(map(repr, dims))
                 yield f"there are no chunks along {dim!r}, but along {known}; fields stay whole"
-            elif size != -1 and not _is_whole(size, 1):
+            elif size != -1 and not is_whole(size, 1):
                 yield f"the chunks along {dim!r} are {size!r}; they are whole numbers, or -1: all"
 
     def settings(self, card: ModelCard) -> Settings:
@@ -149,10 +159,6 @@ class Arguments:
             changes["churn"] = 0.0
         sampler = replace(sampler, steps=int(self.steps or sampler.steps), **changes)
         precision = card.precision if self.precision == "auto" else self.precision
-        return Settings(sampler, int(self.seed), self.device, precision)
-
-
-def _is_whole(value: object, least: int) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        return False
-    return int(value) >= least
+        tile = self.tile if self.tile is None or isinstance(self.tile, str) else int(self.tile)
+        overlap = None if self.overlap is None else int(self.overlap)
+        return Settings(sampler, int(self.seed), self.device, precision, tile, overlap)

@@ -4,7 +4,7 @@ A block is called with ``(..., channel, y, x)`` and knows the model by its key, 
 per process; the graph holds no weights.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from math import prod
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xresdiff.engine.arguments import Settings
+from xresdiff.engine.mapping import mapped
 from xresdiff.engine.request import Request
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "FINE_CHANNEL",
     "MOMENT",
     "fine_dim",
+    "hour_block",
+    "level_block",
     "map_blocks",
     "mean_block",
     "member_block",
     "physical_block",
+    "picked",
+    "stack_block",
 ]
 
 CHANNEL, FINE_CHANNEL, MOMENT = "_channel", "_fine_channel", "_moment"  # that no user has
@@ -39,28 +44,70 @@ def map_blocks(
     request: Request,
     *,
     padded: bool = False,
+    chunks: Mapping[Any, tuple[int, ...]] | None = None,
     **kwargs: Any,
 ) -> xr.DataArray:
     """Map a block function over every dimension but channel, y and x, lazily if it is lazy.
 
-    The result of a `padded` function has the padding of a fixed target.
+    The result of a `padded` function has the padding of a fixed target; `chunks` are as
+    of :func:`~xresdiff.engine.mapping.mapped`.
     """
     ny, nx = request.horizontal.dims
     fine = (FINE_CHANNEL, fine_dim(ny), fine_dim(nx))
     shape = request.placement.padded_shape if padded else request.placement.shape
     sizes = (len(request.card.outputs), *shape)
     inner = (CHANNEL, ny, nx, *fine, MOMENT)
-    return xr.apply_ufunc(
+    return mapped(
         function,
-        *arrays,
-        input_core_dims=[[dim for dim in inner if dim in a.dims] for a in arrays],
-        output_core_dims=[list(fine)],
-        exclude_dims=set(fine[1:]) if any(fine[1] in a.dims for a in arrays) else set(),
-        kwargs={"key": request.model.key, "settings": request.settings, **kwargs},
-        dask="parallelized",
-        output_dtypes=[np.float32],
-        dask_gufunc_kwargs={"output_sizes": dict(zip(fine, sizes, strict=True))},
+        arrays,
+        [[dim for dim in inner if dim in a.dims] for a in arrays],
+        dict(zip(fine, sizes, strict=True)),
+        chunks=chunks,
+        key=request.model.key,
+        settings=request.settings,
+        **kwargs,
     )
+
+
+def picked(result: xr.DataArray, places: int | list[int], sizes: Mapping[str, int]) -> xr.DataArray:
+    """Take a channel of a result, or a list of them, and of its fields what has these sizes."""
+    core = [FINE_CHANNEL, *list(sizes)[-2:]]
+    corner = tuple(map(slice, list(sizes.values())[-2:]))
+    return mapped(pick_block, [result], [core], sizes, places=places, corner=corner)
+
+
+def stack_block(*fields: np.ndarray) -> np.ndarray:
+    """Stack the channels of a block: ``(..., y, x)`` each to ``(..., channel, y, x)``."""
+    return np.stack(np.broadcast_arrays(*fields), axis=-3)
+
+
+def level_block(fields: np.ndarray, *, place: int) -> np.ndarray:
+    """Take one level of ``(..., level, y, x)``."""
+    return fields[..., place, :, :]
+
+
+def hour_block(
+    days: list[np.ndarray], where: np.ndarray, *, axis: int, order: list[int]
+) -> np.ndarray:
+    """Put the fields of several days together for the hours of some.
+
+    `where` is the place along `axis` of the field for each offset and hour, ``(o, t)``, in the days
+    of the list, row by row; the channels of all offsets, one behind the other, are put in the
+    `order` of the card.
+    """
+    fields = [np.take(day, [i], axis=axis) for day, i in zip(days, where.flat, strict=True)]
+    n = where.shape[1]
+    every = [np.concatenate(fields[i : i + n], axis=axis) for i in range(0, len(fields), n)]
+    return np.concatenate(every, axis=-3)[..., order, :, :]
+
+
+def pick_block(
+    fields: np.ndarray, *, places: int | list[int], corner: tuple[slice, slice]
+) -> np.ndarray:
+    """Take channels, and the first rows and columns, of ``(..., channel, y, x)``."""
+    if places == list(range(fields.shape[-3])):
+        return fields[..., *corner]
+    return fields[..., places, *corner]
 
 
 def mean_block(
@@ -70,7 +117,7 @@ def mean_block(
     from xresdiff.engine.runtime import load
 
     runtime = load(key, settings.device, settings.precision)
-    fields = runtime.mean(_flat(coarse), _of_fields(moments, coarse.shape[:-3]))
+    fields = runtime.mean(_flat(coarse), _of_fields(moments, coarse.shape[:-3]), settings)
     return fields.reshape(*coarse.shape[:-3], *fields.shape[-3:])
 
 

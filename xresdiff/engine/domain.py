@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 
 from xresdiff.engine.patching import Patch
-from xresdiff.engine.tiles import Window
+from xresdiff.engine.tiling import Tiling, Window
 from xresdiff.models.package import Stage
 
 __all__ = ["Denoise", "DenoiseParts", "Domain", "Part"]
@@ -64,8 +64,14 @@ class Domain(Protocol):
         """
         ...
 
-    def cover(self, network: DenoiseParts, stage: Stage) -> Denoise:
-        """Make a network of whole fields from one of their parts."""
+    def cover(
+        self, network: DenoiseParts, stage: Stage, tiles: Tiling | None, pixels: int = 0
+    ) -> Denoise:
+        """Make a network of whole fields from one of their parts.
+
+        It is given parts of up to so many `pixels` at once, or one of all fields. Without `tiles`,
+        the parts are those of the model's own patching, if it has one.
+        """
         ...
 
     def whole(self, condition: Tensor) -> Tensor | None:
@@ -74,4 +80,8 @@ class Domain(Protocol):
 
     def cut(self, known: Tensor, whole: Tensor | None, part: Part) -> Tensor:
         """Return what a part is told, ``(b, k + d, ...)``: its cut of `known`, then `whole`."""
+        ...
+
+    def position(self, parts: Sequence[Part]) -> Tensor | None:
+        """Return where parts lie, for networks with maps of their grid; None of whole fields."""
         ...

@@ -1,7 +1,7 @@
 """Fields on the grid of one region: whole, or in the patches that the networks were trained on."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from xresdiff.engine.domain import Denoise, DenoiseParts, Part
 from xresdiff.engine.fields import based, decoded, encoded
 from xresdiff.engine.padding import padded
-from xresdiff.engine.patching import conditions, patched, shrunk
+from xresdiff.engine.patching import Patch, conditions, patched, shrunk
 from xresdiff.engine.seasons import share_of_day, share_of_year
 from xresdiff.engine.sun import cos_zenith, hour_of_day
-from xresdiff.engine.tiles import Window, windowed
+from xresdiff.engine.tiles import windowed
+from xresdiff.engine.tiling import Tiling, Window
 from xresdiff.models.card import Extra, FixedTarget, ModelCard
 from xresdiff.models.grid_file import read_grid
 from xresdiff.models.package import Model, Stage
@@ -93,7 +94,7 @@ class Fixed:
         extras = [
             self._extra(extra, moments, corners, shape).to(inputs) for extra in self.card.extras
         ]
-        whole = torch.cat([inputs, *extras], dim=1)
+        whole = torch.cat([inputs, *extras], dim=1) if extras else inputs
         return whole if corners is not None else self.pad(whole)
 
     def pad(self, x: Tensor) -> Tensor:
@@ -172,11 +173,20 @@ class Fixed:
         """Return results in physical units, bounded."""
         return decoded(fine, self.card.outputs)
 
-    def cover(self, network: DenoiseParts, stage: Stage) -> Denoise:
-        """Cover fields with patches if the residual was trained on them, else run them whole."""
-        if self.card.patching is not None and stage == "residual":
-            return patched(network, self.card.patching, self.shape((0, 0)))
-        return windowed(network, max(self.shape((0, 0))), overlap=0)
+    def cover(
+        self, network: DenoiseParts, stage: Stage, tiles: Tiling | None, pixels: int = 0
+    ) -> Denoise:
+        """Cover large fields with windows, or with the patches that the residual was trained on.
+
+        The mean of a model that has patches was trained on whole fields, and runs on them.
+        """
+        shape, patching = self.shape((0, 0)), self.card.patching
+        if patching is not None and stage == "mean":
+            return windowed(network, Tiling(max(shape), 0))
+        if tiles is not None:
+            return windowed(network, tiles, pixels)
+        assert patching is not None  # there are windows or patches
+        return patched(network, patching, shape, pixels)
 
     def whole(self, condition: Tensor) -> Tensor | None:
         """Return the condition shrunk to a patch, if patches are told of it."""
@@ -184,8 +194,21 @@ class Fixed:
         return shrunk(condition, patching) if patching and patching.whole else None
 
     def cut(self, known: Tensor, whole: Tensor | None, part: Part) -> Tensor:
-        """Return what a patch is told, or all that is known."""
-        return known if isinstance(part, tuple) else conditions(known, whole, [part])
+        """Return what a window or a patch is told."""
+        if not isinstance(part, tuple):
+            return conditions(known, whole, [part])
+        own = known[..., *part]
+        return own if whole is None else torch.cat([own, whole], dim=1)
+
+    def position(self, parts: Sequence[Part]) -> Tensor | None:
+        """Return rows and columns of patches, or corners of windows; None of whole fields."""
+        patches = [part.index() for part in parts if isinstance(part, Patch)]
+        if patches:
+            return torch.stack(patches)
+        corners = [(rows.start, columns.start) for rows, columns in cast(Sequence[Window], parts)]
+        rows, columns = cast(Window, parts[0])
+        whole = (rows.stop - rows.start, columns.stop - columns.start) == self.shape((0, 0))
+        return None if whole else torch.tensor(corners)
 
 
 def _points(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -107,7 +107,9 @@ def on_hours(ds: xr.Dataset, card: ModelCard) -> xr.Dataset:
     (dim,) = ds[name].dims
     attrs = {key: value for key, value in ds[name].attrs.items() if key != "bounds"}
     moved = ds.drop_vars([ds[name].attrs.get("bounds"), name], errors="ignore")
-    return moved.isel(places(ds, card)).assign_coords({name: (dim, times, attrs)})
+    return moved.isel(places(ds, card), missing_dims="ignore").assign_coords(
+        {name: (dim, times, attrs)}
+    )
 
 
 def places(ds: xr.Dataset, card: ModelCard, offset_h: float = 0.0) -> dict[Hashable, np.ndarray]:

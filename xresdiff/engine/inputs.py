@@ -1,20 +1,23 @@
 """Find the variable of every channel, and bring it into the model's units and onto its grid."""
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
-from xresdiff.engine.blocks import CHANNEL
+from xresdiff.engine.blocks import CHANNEL, hour_block, level_block, stack_block
 from xresdiff.engine.channels import alone
+from xresdiff.engine.cutting import cut, gathered
 from xresdiff.engine.hours import moves_time, places
+from xresdiff.engine.mapping import mapped
 from xresdiff.engine.missing import decoded
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError, raise_problems
 from xresdiff.grids import units
 from xresdiff.grids.coords import Horizontal, find_horizontal
 from xresdiff.grids.coords.criteria import bounds_name
-from xresdiff.grids.coords.levels import take
+from xresdiff.grids.coords.levels import Found, take
 from xresdiff.grids.regrid import cropped, onto
 from xresdiff.grids.units.accumulations import time_bounds_of
 
@@ -49,6 +52,7 @@ def stacked(
     if request.placement.coarse is not None:
         ds = _near(alone(ds, request.variables), request)
         grid = find_horizontal(ds)
+    ds = _cut(ds, request, chunks, grid)
     fields, problems = [], []
     what = request.what
     for i in request.distinct:
@@ -60,9 +64,10 @@ def stacked(
     bare = [xr.DataArray(da.data, dims=da.dims) for da in fields]
     if request.placement.coarse is not None:
         bare = _regridded(bare, _frame(ds, grid), request)
-    joined = xr.concat(xr.broadcast(*bare), CHANNEL)
-    joined = joined.transpose(*request.loop, CHANNEL, *request.horizontal.dims)
-    return joined if joined.chunks is None else joined.chunk({CHANNEL: -1})
+    sides = request.horizontal.dims
+    sizes = {CHANNEL: len(bare), **{dim: bare[0].sizes[dim] for dim in sides}}
+    joined = mapped(stack_block, bare, [sides] * len(bare), sizes)
+    return joined.transpose(*request.loop, CHANNEL, *sides)
 
 
 def at_hours(
@@ -90,15 +95,17 @@ def at_hours(
     if not moves_time(card):
         return fields
     offsets = list(dict.fromkeys(channel.offset_h for channel in card.inputs))
-    moved = [fields.isel(places(ds, card, offset)) for offset in offsets]
+    days = [places(ds, card, offset) for offset in offsets]
     own = {card.inputs[i].key[:2]: place for place, i in enumerate(request.distinct)}
     size = len(own)
     order = [offsets.index(c.offset_h) * size + own[c.key[:2]] for c in card.inputs]
-    every = xr.concat(moved, CHANNEL).isel({CHANNEL: order}).transpose(*fields.dims)
-    if every.chunks is None:
-        return every
-    sizes = {dim: chunks.get(dim, 1) for dim in request.loop if dim in every.dims}
-    return every.chunk({CHANNEL: -1, **sizes})
+    ((dim, _),) = days[0].items()
+    axis, where = fields.get_axis_num(dim), np.stack([own[dim] for own in days])
+    call = partial(hour_block, axis=axis, order=order)
+    if fields.chunks is None:
+        return xr.DataArray(call([fields.values] * where.size, where), dims=fields.dims)
+    data = gathered(call, fields.data, axis, where, chunks.get(dim, 1), len(order))
+    return xr.DataArray(data, dims=fields.dims)
 
 
 def _near(ds: xr.Dataset, request: Request) -> xr.Dataset:
@@ -107,6 +114,36 @@ def _near(ds: xr.Dataset, request: Request) -> xr.Dataset:
     assert coarse is not None
     widest = next((m for m in request.methods if m.startswith("conservative")), request.methods[0])
     return cropped(ds, request.given, coarse, request.placement.horizontal, widest)
+
+
+def _cut(
+    ds: xr.Dataset, request: Request, chunks: Mapping[Hashable, int], grid: Horizontal
+) -> xr.Dataset:
+    """Cut lazy variables once, however many of their levels are wanted."""
+    sizes = {**chunks, **dict.fromkeys(grid.dims, -1)}
+    along = {found.name: found.level[0] for found in request.found if found.level is not None}
+    return ds.assign(
+        {
+            name: cut(ds[name], sizes | {dim: -1})
+            for name, dim in along.items()
+            if len(ds[name].chunksizes.get(dim, ())) == 1
+        }
+    )
+
+
+def _taken(ds: xr.Dataset, found: Found, grid: Horizontal) -> xr.DataArray:
+    """Take the field of a channel, in a lean way where all levels are in one chunk."""
+    da = ds[found.name]
+    if found.level is None or len(da.chunksizes.get(found.level[0], ())) != 1:
+        return take(ds, found)
+    dim, place = found.level
+    nothing = np.broadcast_to(np.zeros((), da.dtype), da.shape)  # that it costs to index
+    frame = take(ds.assign({found.name: da.copy(data=nothing)}), found)
+    sides = {side: da.sizes[side] for side in grid.dims}
+    inner = [[dim, *sides]]
+    level = mapped(level_block, [da], inner, sides, dtype=da.dtype, place=place)
+    frame = frame.transpose(*level.dims)
+    return frame.copy(data=level.data)
 
 
 def _field(
@@ -119,12 +156,10 @@ def _field(
 ) -> xr.DataArray:
     """Return one channel on the input's grid, in the channel's units."""
     found = request.found[place]
-    da = take(ds, found)
+    da = cut(_taken(ds, found, grid), {**chunks, **dict.fromkeys(grid.dims, -1)})
     channel = request.card.inputs[place]
     if channel.missing is not None and da.dtype.kind == "f":
         da = da.fillna(channel.missing)
-    if da.chunks is not None:
-        da = da.chunk({dim: -1 if dim in grid.dims else chunks.get(dim, 1) for dim in da.dims})
     converted = units.convert(
         decoded(da, labels, request, grid),
         channel,

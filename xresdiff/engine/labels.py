@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 from dask.base import tokenize
 
-from xresdiff.engine.blocks import FINE_CHANNEL, fine_dim
+from xresdiff.engine.blocks import fine_dim, picked
 from xresdiff.engine.noise import label_of
 from xresdiff.engine.request import Request
+from xresdiff.engine.tiling import INDEPENDENT, padded_shape, tiling
 from xresdiff.grids.coords.criteria import RoleName, bounds_name, role_candidates
 from xresdiff.grids.units.steps import hours_of_unit
 from xresdiff.models.card import Channel, SamplerCard
@@ -113,20 +114,19 @@ def _is_fixed(ds: xr.Dataset, name: Hashable) -> bool:
     )
 
 
-def labelled(result: xr.DataArray, ds: xr.Dataset, request: Request, stage: str) -> xr.Dataset:
-    """Give a result the coordinates of the fine grid and of the input, attributes, provenance."""
+def labelled(
+    result: xr.DataArray, ds: xr.Dataset, timed: xr.Dataset, request: Request, stage: str
+) -> xr.Dataset:
+    """Give a result the coordinates of the fine grid and of the input, attributes, provenance.
+
+    Coordinates are those of the input at the times of the result, `timed`.
+    """
     (ny, nx), fine = request.horizontal.dims, request.placement.fine
     rows, columns = request.placement.fine_dims
     names = {fine_dim(ny): rows, fine_dim(nx): columns}
     result = result.drop_vars(list(result.coords)).rename(names)
-    beyond = {
-        dim: slice(fine.sizes[dim])
-        for dim in (rows, columns)
-        if result.sizes[dim] > fine.sizes[dim]
-    }
-    result = result.isel(beyond) if beyond else result
     ensemble = xr.Dataset(_outputs(result, request))
-    ensemble = ensemble.assign_coords(_kept(ds, fine, request)).assign_coords(fine.coords)
+    ensemble = ensemble.assign_coords(_kept(timed, fine, request)).assign_coords(fine.coords)
     if stage == "both":
         attrs = _MEMBER if request.member == "member" else _SAMPLE
         numbers = (request.member, np.arange(request.arguments.members), attrs)
@@ -141,7 +141,7 @@ def _outputs(result: xr.DataArray, request: Request) -> dict[str, xr.DataArray]:
     the levels of the first can; the others come one by one, as ``z500``.
     """
     channels = request.card.outputs
-    fields = [result.isel({FINE_CHANNEL: i}) for i in range(len(channels))]
+    fine = {str(dim): request.placement.fine.sizes[dim] for dim in request.placement.fine_dims}
     quantities: dict[str, list[int]] = {}
     for i, channel in enumerate(channels):
         quantities.setdefault(channel.name, []).append(i)
@@ -155,14 +155,13 @@ def _outputs(result: xr.DataArray, request: Request) -> dict[str, xr.DataArray]:
             pressure = xr.Variable(
                 "pressure", [level / 100 for level in levels if level], _PRESSURE
             )
-            joined = xr.concat([fields[i] for i in places], "pressure")
-            joined = joined.transpose(..., "pressure", *request.placement.fine_dims)
+            joined = picked(result, places, {"pressure": len(places), **fine})
             outputs[name] = joined.assign_coords(pressure=pressure).assign_attrs(attrs)
             continue
         for i in places:
             level = channels[i].level_Pa
             single = name if level is None else f"{name}{level / 100:g}"
-            outputs[single] = fields[i].assign_attrs(attrs)
+            outputs[single] = picked(result, i, fine).assign_attrs(attrs)
     return outputs
 
 
@@ -211,11 +210,24 @@ def _provenance(ds: xr.Dataset, request: Request, stage: str) -> dict[str, Any]:
         "xresdiff_sha256": model.sha256,
         "xresdiff_input": _digest(ds, request),
         "xresdiff_stage": stage,
+        "xresdiff_precision": settings.precision,
+        **_cut(request),
     }
     if stage == "both":
         drawn = {"seed": settings.seed, **_drawn(settings.sampler)}
         made |= {f"xresdiff_{name}": value for name, value in drawn.items()}
     return made
+
+
+def _cut(request: Request) -> dict[str, Any]:
+    """Return how large fields are cut into windows, as attributes of a file; nothing of others."""
+    settings = request.settings
+    tiles = tiling(request.card, settings.tile, settings.overlap)
+    shape = padded_shape(request.card, request.placement.padded_shape)
+    if tiles is None or not tiles.cuts(shape):
+        return {}
+    made = {"xresdiff_tile": tiles.size, "xresdiff_overlap": tiles.overlap}
+    return made | ({"xresdiff_tiling": INDEPENDENT} if tiles.independent else {})
 
 
 def _drawn(sampler: SamplerCard) -> dict[str, Any]:

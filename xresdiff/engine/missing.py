@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Hashable, Iterator
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xresdiff.engine.blocks import CHANNEL, fine_dim
+from xresdiff.engine.blocks import CHANNEL, FINE_CHANNEL, fine_dim
+from xresdiff.engine.mapping import mapped
 from xresdiff.engine.request import Request
 from xresdiff.errors import InputError
 from xresdiff.grids.coords import Horizontal
@@ -51,13 +51,12 @@ def decoded(
     """
     core = list(grid.dims)
     own = [label for label in labels if set(label.dims) <= set(da.dims)]
-    if da.chunks is not None:
-        own = [label.chunk({dim: da.chunksizes[dim] for dim in label.dims}) for label in own]
-    return _mapped(
+    da = da.transpose(..., *core)
+    found = mapped(
         decode_block,
         [da, *own],
         [core, *([] for _ in own)],
-        core,
+        {dim: da.sizes[dim] for dim in core},
         dtype=da.dtype if da.dtype.kind == "f" else np.float64,
         what=request.refusal,
         name=da.name,
@@ -68,7 +67,8 @@ def decoded(
         way_out=_SAME_GRID if request.placement.coarse is None else _OTHER_GRID,
         accept=_accept(request),
         ds=_called(request),
-    ).assign_attrs(da.attrs)
+    )
+    return da.copy(data=found.data)
 
 
 def _accept(request: Request) -> str:
@@ -136,11 +136,11 @@ def checked(coarse: xr.DataArray, labels: list[xr.DataArray], request: Request) 
     """Bring values into the bounds of the channels, lazily; refuse those far beyond."""
     grid = request.horizontal
     core = [CHANNEL, *grid.dims]
-    return _mapped(
+    return mapped(
         check_block,
         [coarse, *labels],
         [core, *([] for _ in labels)],
-        core,
+        {dim: coarse.sizes[dim] for dim in core},
         what=request.refusal,
         accept=_accept(request),
         ds=_called(request),
@@ -252,7 +252,7 @@ def _places(coord: xr.DataArray, dim: Hashable) -> list[str]:
 def filled(coarse: xr.DataArray, request: Request) -> xr.DataArray:
     """Fill missing values with their nearest neighbours, lazily."""
     core = list(request.horizontal.dims)
-    return _mapped(fill_block, [coarse], [core], core)
+    return mapped(fill_block, [coarse], [core], {dim: coarse.sizes[dim] for dim in core})
 
 
 def fill_block(coarse: np.ndarray) -> np.ndarray:
@@ -273,36 +273,15 @@ def fill_block(coarse: np.ndarray) -> np.ndarray:
 def masked(result: xr.DataArray, coarse: xr.DataArray, request: Request) -> xr.DataArray:
     """Make the pixels of missing cells missing, lazily."""
     cells = list(request.horizontal.dims)
-    fine = [fine_dim(dim) for dim in cells]
-    inputs = [result, coarse]
-    return _mapped(mask_block, inputs, [fine, [CHANNEL, *cells]], fine)
+    fine = [FINE_CHANNEL, *map(fine_dim, cells)]
+    sizes = {dim: result.sizes[dim] for dim in fine}
+    return mapped(mask_block, [result, coarse], [fine, [CHANNEL, *cells]], sizes)
 
 
 def mask_block(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-    """Mask ``(..., y, x)`` where any channel of ``(..., channel, Y, X)`` is missing."""
-    known = np.isfinite(coarse).all(axis=-3)
+    """Mask ``(..., k, y, x)`` where any channel of ``(..., channel, Y, X)`` is missing."""
+    known = np.isfinite(coarse).all(axis=-3, keepdims=True)
     (rows, columns), (height, width) = known.shape[-2:], fine.shape[-2:]
     pixels = known[..., np.arange(height) * rows // height, :]
     pixels = pixels[..., np.arange(width) * columns // width]
     return np.where(pixels, fine, np.float32(np.nan))
-
-
-def _mapped(
-    function: Any,
-    arrays: list[xr.DataArray],
-    inner: list[list[Any]],
-    outer: list[Any],
-    *,
-    dtype: Any = np.float32,
-    **kwargs: Any,
-) -> xr.DataArray:
-    """Map a function of blocks over all but the inner dimensions of each array, lazily."""
-    return xr.apply_ufunc(
-        function,
-        *arrays,
-        input_core_dims=inner,
-        output_core_dims=[outer],
-        kwargs=kwargs,
-        dask="parallelized",
-        output_dtypes=[dtype],
-    )

@@ -6,12 +6,14 @@ mean is taken. What PhysicsNeMo calls GridPatching2D.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from xresdiff.engine.padding import mirrored
+from xresdiff.engine.tiles import Groups
 from xresdiff.models.targets import Patching
 
 __all__ = ["Patch", "conditions", "cut", "patched", "patches", "shrunk"]
@@ -156,21 +158,24 @@ def patched(
     denoise: Callable[[Tensor, Tensor, Sequence[Patch]], Tensor],
     patching: Patching,
     shape: tuple[int, int],
+    pixels: int = 0,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Make a denoiser of large fields from one of patches.
 
-    One patch of all fields of a batch is denoised at a time. The samplers see one denoiser of the
-    whole field. Where patches agree, the result is exactly theirs.
+    The samplers see one denoiser of the whole field. Where patches agree, the result is exactly
+    theirs.
 
     Parameters
     ----------
     denoise : callable
-        ``(x, sigma, [patch]) -> denoised`` for `x` of shape ``(b, c, h, w)``: a patch of all fields
-        of the batch.
+        ``(x, sigma, patches) -> denoised`` for `x` of shape ``(k * b, c, h, w)``: the patches one
+        behind the other, each of the `b` fields of the batch.
     patching : Patching
         Shape of the patches and how they lie.
     shape : tuple of int
         Height and width of the field.
+    pixels : int, default 0
+        Denoise patches of up to this many pixels at once, and at least one of all fields.
 
     Returns
     -------
@@ -183,12 +188,18 @@ def patched(
     ValueError
         By :func:`patches`, if the field is smaller than what patches share.
     """
-    cover = patches(patching, shape)
+    cover, area = patches(patching, shape), prod(_patch_shape(patching, shape))
+    known: dict[int, Groups[Patch]] = {}
 
     def denoised(x: Tensor, sigma: Tensor) -> Tensor:
+        def work(some: Sequence[Patch]) -> Tensor:
+            levels = sigma.repeat(len(some)) if sigma.ndim else sigma
+            return denoise(cut(x, some), levels, some)
+
         count, mean = torch.zeros_like(x[0, 0]), torch.zeros_like(x)
-        for patch in cover:
-            field = denoise(cut(x, [patch]), sigma, [patch])
+        if len(x) not in known:  # they remember how much memory takes
+            known[len(x)] = Groups(cover, pixels // (area * len(x)))
+        for patch, field in known[len(x)].run(work):
             place, inside = patch.place(*shape), patch.inside(*shape)
             count[place] += 1
             # a running mean, which equal fields do not change by a single bit

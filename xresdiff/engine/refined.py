@@ -1,20 +1,18 @@
 """Fields on the refined grid of their input: padded on the coarse grid, run in windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import gcd
 
 from torch import Tensor
 
 from xresdiff.engine.domain import Denoise, DenoiseParts, Part
 from xresdiff.engine.fields import Fields
-from xresdiff.engine.tiles import Window, pad_to, windowed
+from xresdiff.engine.tiles import pad_to, windowed
+from xresdiff.engine.tiling import Tiling, Window
 from xresdiff.models.card import ModelCard
 from xresdiff.models.package import Stage
 
 __all__ = ["Refined"]
-
-WINDOW = 512  # fine pixels; fields that are larger run in windows of this size
-OVERLAP = 64  # fine pixels that neighbouring windows share
 
 
 class Refined:
@@ -73,9 +71,12 @@ class Refined:
         """Return results in physical units, bounded and conserving."""
         return self.fields.decode(fine, coarse())
 
-    def cover(self, network: DenoiseParts, stage: Stage) -> Denoise:
+    def cover(
+        self, network: DenoiseParts, stage: Stage, tiles: Tiling | None, pixels: int = 0
+    ) -> Denoise:
         """Cover large fields with windows that overlap."""
-        return windowed(network, WINDOW, OVERLAP)
+        assert tiles is not None  # there are no patches here
+        return windowed(network, tiles, pixels)
 
     def whole(self, condition: Tensor) -> None:
         """Tell windows nothing of the whole field."""
@@ -84,3 +85,6 @@ class Refined:
         """Return what is known within a window."""
         assert isinstance(part, tuple)  # there are no patches here
         return known[..., *part]
+
+    def position(self, parts: Sequence[Part]) -> None:
+        """Tell networks nothing of the place: they work anywhere."""

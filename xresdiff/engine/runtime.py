@@ -5,8 +5,7 @@ laziness are the business of :mod:`xresdiff.downscale`.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import inf, prod
@@ -17,11 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xresdiff.engine.arguments import Settings
+from xresdiff.engine.batches import PIXELS_AT_ONCE, in_batches
 from xresdiff.engine.domain import Domain, Part
 from xresdiff.engine.fixed import Fixed
 from xresdiff.engine.noise import normal_field
-from xresdiff.engine.patching import Patch
 from xresdiff.engine.refined import Refined
+from xresdiff.engine.stopping import check
+from xresdiff.engine.tiles import blended, grouped
+from xresdiff.engine.tiling import Tiling, Window, tiling
 from xresdiff.errors import InputError
 from xresdiff.models.card import FixedTarget, ModelCard, NetworkCard, SamplerCard
 from xresdiff.models.opening import open_key
@@ -37,7 +39,6 @@ __all__ = [
     "build",
     "lay_out",
     "load",
-    "memory_ran_out",
     "pick_device",
     "pick_dtype",
     "pick_state",
@@ -47,10 +48,6 @@ __all__ = [
 Array = NDArray[np.float32]
 Moments = NDArray[np.float64]
 
-PIXELS_AT_ONCE = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}  # batch that is tried first
-
-_LOCKS: dict[str, threading.Lock] = {}
-_LOCKS_GUARD = threading.Lock()
 _LOADING = threading.Lock()
 
 
@@ -175,6 +172,7 @@ def _loaded(key: str, device: torch.device, dtype: torch.dtype) -> "Runtime":
 class _Known:
     """What the residual network is told of some times: ``(t, k, h, w)``, see `Domain`."""
 
+    mean: Tensor | None
     condition: Tensor
     whole: Tensor | None
     leads: Tensor  # (t,)
@@ -212,13 +210,16 @@ class Runtime:
         lay_out(net, model.card, self.device, self.dtype)
         return net
 
-    def mean(self, coarse: Array, moments: Moments | None = None) -> Array:
+    def mean(
+        self, coarse: Array, moments: Moments | None = None, settings: Settings | None = None
+    ) -> Array:
         """Return the regression's mean, encoded: ``(t, c, Y, X)`` to ``(t, k, y, x)``.
 
-        `moments` tells the time of each field in seconds since 1970 and its lead label, (t, 2).
-        The padding of a fixed target is part of the result.
+        `moments` tells the time of each field in seconds since 1970 and its lead label, (t, 2);
+        `settings` how large fields are cut. The padding of a fixed target is part of the result.
         """
         domain, size = self.domain, (coarse.shape[-2], coarse.shape[-1])
+        tiles, pixels = self._tiling(settings), PIXELS_AT_ONCE[self.device.type]
 
         def some(picked: slice) -> Array:
             given = domain.enter(self._tensor(coarse[picked]))
@@ -229,8 +230,9 @@ class Runtime:
                 cut = torch.cat([domain.cut(condition, None, part) for part in parts])
                 return self._run(self._mean_net, None, cut, None, known[:, 1], parts)
 
-            correction = domain.cover(network, "mean")(base, base.new_zeros(len(base)))
-            return domain.keep(base + correction, size).cpu().numpy()
+            cover = domain.cover(network, "mean", tiles, pixels)
+            mean = cover(base, base.new_zeros(len(base))).add_(base)
+            return domain.keep(mean, size).cpu().numpy()
 
         return self._in_batches(some, len(coarse), size)
 
@@ -272,49 +274,79 @@ class Runtime:
         numpy.ndarray, (len(draws), k, y, x)
         """
         domain, size = self.domain, (coarse.shape[-2], coarse.shape[-1])
+        tiles, conditioned = self._tiling(settings), self.card.mean_conditioning
         order = sorted(range(len(draws)), key=lambda i: draws[i].time)
 
         @lru_cache(maxsize=1)  # successive batches are of the same times, mostly
         def known(own: tuple[int, ...]) -> _Known:
-            given, told = domain.enter(self._tensor(coarse[list(own)])), list(own)
+            told = _consecutive(own)
+            given = domain.enter(self._tensor(coarse[told]))
             moment = self._moments(moments, told, len(own))
-            condition = whole = domain.condition(given, moment)
-            if self.card.mean_conditioning:
-                condition = torch.cat([domain.restore(self._tensor(mean[told])), condition], dim=1)
-            return _Known(condition, domain.whole(whole), moment[:, 1])
+            center = domain.restore(self._tensor(mean[told])) if conditioned else None
+            condition = domain.condition(given, moment)
+            return _Known(center, condition, domain.whole(condition), moment[:, 1])
 
         def some(picked: slice) -> Array:
             rows = [draws[i] for i in order[picked]]
             own = tuple(dict.fromkeys(draw.time for draw in rows))
             places = [draw.time for draw in rows]
             times = torch.tensor([own.index(place) for place in places], device=self.device)
-            residual = self._residual(known(own), times, rows, settings)[..., *domain.crop(size)]
-            center = domain.result(self._tensor(mean[places]))
-            fine = domain.decode(center + residual, lambda: self._tensor(coarse[places]))
-            return fine.cpu().numpy()
+            drawn = self._residual(known(own), times, rows, settings, tiles)
+            fine = drawn[..., *domain.crop(size)]
+            fine += domain.result(self._tensor(mean[_consecutive(places)]))
+            del drawn
+            return domain.decode(fine, lambda: self._tensor(coarse[places])).cpu().numpy()
 
         return self._in_batches(some, len(draws), size, order)
 
     def _residual(
-        self, known: _Known, times: Tensor, rows: Sequence[Draw], settings: Settings
+        self,
+        known: _Known,
+        times: Tensor,
+        rows: Sequence[Draw],
+        settings: Settings,
+        tiles: Tiling | None,
     ) -> Tensor:
         """Sample residuals ``(b, k, h, w)``, in float64 where the networks are to be exact."""
-        state = pick_state(self.card, self.device)
-        sampler, shape = settings.sampler, (len(self.card.outputs), *known.condition.shape[-2:])
+        state, sampler = pick_state(self.card, self.device), settings.sampler
+        channels, (height, width) = len(self.card.outputs), known.condition.shape[-2:]
 
-        def noise(number: int) -> Tensor:
+        def noise(number: int, window: Window) -> Tensor:
+            (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+            shape = channels, bottom - top, right - left
             fields = [
-                normal_field(settings.seed, row.labels, row.member, number, shape) for row in rows
+                normal_field(settings.seed, row.labels, row.member, number, shape, (top, left))
+                for row in rows
             ]
             return self._tensor(np.stack(fields)).to(state)
 
         def network(x: Tensor, sigma: Tensor, parts: Sequence[Part]) -> Tensor:
-            cuts = (self.domain.cut(known.condition, known.whole, part) for part in parts)
-            cut = torch.cat([part[times] for part in cuts])
+            cut = torch.cat([self._told(known, part)[times] for part in parts])
             return self._run(self._residual_net, x, cut, sigma, known.leads[times.cpu()], parts)
 
-        drawn = sampled(sampler, self.domain.cover(network, "residual"), noise).float()
-        return drawn if self._scale is None else drawn * self._scale
+        def alone(some: Sequence[Window]) -> Tensor:
+            return sampled(
+                sampler,
+                lambda x, sigma: network(x, sigma, some),
+                lambda number: torch.cat([noise(number, window) for window in some]),
+            )
+
+        whole, pixels = (slice(0, height), slice(0, width)), PIXELS_AT_ONCE[self.device.type]
+        if tiles is not None and tiles.independent and tiles.cuts((height, width)):
+            groups = grouped(tiles, (height, width), pixels // len(rows))
+            out = known.condition.new_zeros(len(rows), channels, height, width)
+            drawn = blended(alone, groups, out, tiles.overlap)
+        else:
+            cover = self.domain.cover(network, "residual", tiles, pixels)
+            drawn = sampled(sampler, cover, lambda number: noise(number, whole)).float()
+        return drawn if self._scale is None else drawn.mul_(self._scale)
+
+    def _told(self, known: _Known, part: Part) -> Tensor:
+        """Return what the residual network is told of a part, for all times."""
+        told = self.domain.cut(known.condition, known.whole, part)
+        if known.mean is None:
+            return told
+        return torch.cat([self.domain.cut(known.mean, None, part), told], dim=1)
 
     def _run(
         self,
@@ -326,14 +358,18 @@ class Runtime:
         parts: Sequence[Part],
     ) -> Tensor:
         """Run a network on parts of fields, one part behind the other."""
-        patches = [part.index() for part in parts if isinstance(part, Patch)]
+        check()
         return net(
             x,
             condition,
             sigma,
             lead_time=leads.long().repeat(len(parts)) if self.card.lead_hours else None,
-            position=torch.stack(patches) if patches else None,
+            position=self.domain.position(parts),
         )
+
+    def _tiling(self, settings: Settings | None) -> Tiling | None:
+        """Return how large fields are cut."""
+        return tiling(self.card, *((settings.tile, settings.overlap) if settings else ()))
 
     def _moments(self, moments: Moments | None, picked: slice | list[int], n: int) -> Tensor:
         if moments is None:
@@ -341,15 +377,8 @@ class Runtime:
         return torch.tensor(moments[picked], dtype=torch.float64)
 
     def _tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """Let one thread at a time use the device, without recording gradients."""
-        with _LOCKS_GUARD:
-            lock = _LOCKS.setdefault(str(self.device), threading.Lock())
-        with lock, torch.inference_mode():
-            yield
+        own = np.require(array, np.float32, ("C", "W"))  # torch warns of what is read-only
+        return torch.from_numpy(own).to(self.device)
 
     def _in_batches(
         self,
@@ -358,34 +387,11 @@ class Runtime:
         coarse_shape: tuple[int, int],
         order: Sequence[int] | None = None,
     ) -> Array:
-        """Call `some` on slices of 0 to `n`, halving them whenever memory runs out.
-
-        What comes first goes to the place that `order` names first.
-        """
-        places = np.arange(n) if order is None else np.asarray(order)
         pixels = prod(self.domain.shape(coarse_shape))
-        size = min(max(PIXELS_AT_ONCE[self.device.type] // pixels, 1), n)
-        whole: Array | None = None
-        done = 0
-        while done < n:
-            try:
-                picked = slice(done, min(done + size, n))
-                with self._running():
-                    part = some(picked)
-                if whole is None:
-                    whole = np.empty((n, *part.shape[1:]), part.dtype)
-                whole[places[picked]] = part
-                done += size
-            except (RuntimeError, MemoryError) as error:
-                if size == 1 or not memory_ran_out(error):
-                    raise
-                size //= 2
-        assert whole is not None  # there is something to do
-        return whole
+        return in_batches(some, n, pixels, self.device, order)
 
 
-def memory_ran_out(error: Exception) -> bool:
-    """Tell whether this is why: on CPU and MPS, torch says so in the text of a RuntimeError."""
-    text = str(error)
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "out of memory" in text or "can't allocate memory" in text
+def _consecutive(places: Sequence[int]) -> slice | list[int]:
+    """Return places as a slice, which copies nothing, if they follow one another."""
+    span = range(places[0], places[-1] + 1)
+    return slice(span.start, span.stop) if list(span) == list(places) else list(places)

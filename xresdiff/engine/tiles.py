@@ -1,15 +1,17 @@
 """Fit fields of any size to a network: pad small ones, run large ones in overlapping windows."""
 
-from collections.abc import Callable, Sequence
-from itertools import product
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Window", "blend_weights", "pad_to", "windowed", "windows"]
+from xresdiff.engine.batches import memory_ran_out
+from xresdiff.engine.tiling import Tiling, Window
 
-Window: TypeAlias = tuple[slice, slice]
+__all__ = ["Groups", "Window", "blend_weights", "blended", "grouped", "pad_to", "windowed"]
+
+PartT = TypeVar("PartT")
 
 
 def pad_to(x: Tensor, multiple: int, minimum: int = 1) -> tuple[Tensor, Window]:
@@ -53,40 +55,6 @@ def pad_to(x: Tensor, multiple: int, minimum: int = 1) -> tuple[Tensor, Window]:
     return x, crop
 
 
-def windows(shape: tuple[int, int], size: int, overlap: int) -> list[Window]:
-    """Cover a field with windows that overlap, the last ones flush with its edge.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width of the field.
-    size : int
-        Height and width of a window; those of the field where it is smaller.
-    overlap : int
-        Pixels that neighbours share, at most half of `size`; the last ones may share more.
-
-    Returns
-    -------
-    list of tuple of slice
-        Rows and columns of each window, all of one shape, row by row.
-
-    Raises
-    ------
-    ValueError
-        If `overlap` is negative or more than half of `size`.
-
-    Examples
-    --------
-    >>> windows((4, 9), size=4, overlap=1)
-    [(slice(0, 4, None), slice(0, 4, None)), (slice(0, 4, None), slice(3, 7, None)),
-     (slice(0, 4, None), slice(5, 9, None))]
-    """
-    if not 0 <= overlap <= size // 2:
-        raise ValueError(f"windows of {size} pixels overlap by 0 to {size // 2}, not {overlap}")
-    rows, columns = (_spans(n, size, size - overlap) for n in shape)
-    return list(product(rows, columns))
-
-
 def blend_weights(shape: tuple[int, int], overlap: int) -> Tensor:
     """Weigh the pixels of a window: one inside, falling smoothly towards the edges.
 
@@ -112,11 +80,69 @@ def blend_weights(shape: tuple[int, int], overlap: int) -> Tensor:
     return rows[:, None] * columns
 
 
+class Groups(Generic[PartT]):
+    """The parts of a field in groups that a network is given at once, smaller if memory runs out.
+
+    Parameters
+    ----------
+    parts : sequence
+        Windows or patches, all of one shape.
+    most : int
+        How many parts make a group, at least one.
+    """
+
+    def __init__(self, parts: Sequence[PartT], most: int) -> None:
+        self.parts, self.most = parts, max(most, 1)
+
+    def run(self, work: Callable[[Sequence[PartT]], Tensor]) -> Iterator[tuple[PartT, Tensor]]:
+        """Yield each part with its fields, of which `work` gives those of a group in turn."""
+        done = 0
+        while done < len(self.parts):
+            some = self.parts[done : done + self.most]
+            try:
+                fields = work(some)
+            except (RuntimeError, MemoryError) as error:
+                if len(some) == 1 or not memory_ran_out(error):
+                    raise
+                self.most = len(some) // 2
+                continue
+            yield from zip(some, fields.split(len(fields) // len(some)), strict=True)
+            done += len(some)
+
+
+def blended(
+    work: Callable[[Sequence[Window]], Tensor], groups: Groups[Window], out: Tensor, overlap: int
+) -> Tensor:
+    """Average the fields of windows where they overlap, near their middles the more.
+
+    Parameters
+    ----------
+    work : callable
+        ``windows -> fields``, ``(k * b, c, h, w)``: of the windows one behind the other.
+    groups : Groups
+        The windows.
+    out : torch.Tensor, (b, c, y, x)
+        Zeros, which become the result.
+    overlap : int
+        Width of the slopes of the weights.
+
+    Returns
+    -------
+    torch.Tensor, (b, c, y, x)
+        `out`; where windows agree, exactly what they say.
+    """
+    rows, columns = groups.parts[0]
+    weights = blend_weights((rows.stop - rows.start, columns.stop - columns.start), overlap)
+    weights, total = weights.to(out), torch.zeros_like(out[0, 0])
+    for window, field in groups.run(work):
+        total[window] += weights
+        # a running weighted mean, which equal fields do not change by a single bit
+        out[..., *window].lerp_(field.to(out.dtype), weights / total[window])
+    return out
+
+
 def windowed(
-    denoise: Callable[[Tensor, Tensor, Sequence[Window]], Tensor],
-    size: int,
-    overlap: int,
-    batch: int = 1,
+    denoise: Callable[[Tensor, Tensor, Sequence[Window]], Tensor], tiles: Tiling, pixels: int = 0
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Make a denoiser of large fields from one of windows.
 
@@ -130,12 +156,10 @@ def windowed(
     denoise : callable
         ``(x, sigma, windows) -> denoised`` for `x` of shape ``(k * b, c, y, x)``: the windows one
         behind the other, each with the `b` fields of the batch.
-    size : int
-        Height and width of a window.
-    overlap : int
-        Pixels that neighbouring windows share, at most half of `size`.
-    batch : int, default 1
-        Denoise up to this many fields at once, all of the batch and at least one window.
+    tiles : Tiling
+        Size of the windows and what they share.
+    pixels : int, default 0
+        Denoise windows of up to this many pixels at once, and at least one of all fields.
 
     Returns
     -------
@@ -146,34 +170,29 @@ def windowed(
     Raises
     ------
     ValueError
-        By :func:`windows`, if `overlap` does not suit `size`.
+        By :func:`~xresdiff.engine.tiling.windows`, if the overlap does not suit the size.
     """
+    known: dict[tuple[int, ...], Groups[Window]] = {}
 
     def denoised(x: Tensor, sigma: Tensor) -> Tensor:
-        cover = windows((x.shape[-2], x.shape[-1]), size, overlap)
-        first = x[..., *cover[0]]
-        weights = blend_weights((first.shape[-2], first.shape[-1]), overlap).to(x)
-        total, mean = torch.zeros_like(x[0, 0]), torch.zeros_like(x)
-        at_once = max(batch // len(x), 1)
-        for i in range(0, len(cover), at_once):
-            some = cover[i : i + at_once]
+        if x.shape not in known:  # they remember how much memory takes
+            known[x.shape] = grouped(tiles, (x.shape[-2], x.shape[-1]), pixels // len(x))
+
+        def work(some: Sequence[Window]) -> Tensor:
             stack = torch.cat([x[..., *window] for window in some])  # (k * b, c, y, x)
-            levels = sigma.repeat(len(some)) if sigma.ndim else sigma
-            for window, field in zip(some, denoise(stack, levels, some).split(len(x)), strict=True):
-                total[window] += weights
-                # a running weighted mean, which equal fields do not change by a single bit
-                mean[..., *window].lerp_(field.to(mean.dtype), weights / total[window])
-        return mean
+            return denoise(stack, sigma.repeat(len(some)) if sigma.ndim else sigma, some)
+
+        return blended(work, known[x.shape], torch.zeros_like(x), tiles.overlap)
 
     return denoised
 
 
-def _spans(n: int, size: int, stride: int) -> list[slice]:
-    """Cover 0 to n by spans of `size`, or by one if that is more than there is."""
-    if n <= size:
-        return [slice(0, n)]
-    starts = [*range(0, n - size, stride), n - size]
-    return [slice(start, start + size) for start in starts]
+def grouped(tiles: Tiling, shape: tuple[int, int], pixels: int) -> Groups[Window]:
+    """Return the windows of a field in groups of some number of pixels, or one by one."""
+    cover = tiles.windows(shape)
+    rows, columns = cover[0]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return Groups(cover, pixels // area)
 
 
 def _slopes(n: int, overlap: int) -> Tensor:

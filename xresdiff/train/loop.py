@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xresdiff.engine.runtime import memory_ran_out
+from xresdiff.engine.batches import memory_ran_out
 from xresdiff.errors import InputError
 from xresdiff.train import checkpoint
 from xresdiff.train.batches import Batch, Draws

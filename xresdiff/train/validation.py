@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xresdiff.engine.runtime import PIXELS_AT_ONCE, memory_ran_out, pick_state, sampled
+from xresdiff.engine.batches import PIXELS_AT_ONCE, memory_ran_out
+from xresdiff.engine.runtime import pick_state, sampled
 from xresdiff.models.card import SamplerCard
 from xresdiff.train.batches import Batch, Draws, joined
 from xresdiff.train.stages import MeanStage, ResidualStage
