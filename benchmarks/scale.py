@@ -101,6 +101,7 @@ def twelve(shape: tuple[int, int], folder: str) -> tuple[xr.Dataset, Any]:
         outputs=channels,
         target=FixedTarget(region="China", spacing_km=3.0, coarse_spacing_km=25.0),
         patch=448,
+        precision="auto",
     )
     south, east = np.arange(11, lat[-1] + 1, 0.25), np.arange(71, lon[-1] + 1, 0.25)
     rng, dims = np.random.default_rng(0), ("time", "lat", "lon")
@@ -257,7 +258,7 @@ CURVES: dict[str, tuple[Callable[..., Row], Callable[[bool], Iterator[Case]]]] =
     "workers": (
         workers,
         lambda quick: (
-            {"n": n, "of": 4 if quick else 64}
+            {"n": n, "of": 4 if quick else 24}
             for n in ((0, 2) if quick else (0, 1, 2) if (os.cpu_count() or 1) < 4 else (0, 1, 2, 4))
         ),
     ),

@@ -32,21 +32,21 @@ FIELD = 24 * 20 * 4  # bytes
 
 @pytest.mark.parametrize(("largest", "size"), [(FIELD - 1, 1), (3 * FIELD, 3), (99 * FIELD, 12)])
 def test_a_chunk_is_no_larger_than_it_may_be(coarse, toy, monkeypatch, largest, size):
-    monkeypatch.setitem(chunks.LARGEST_bytes, "cpu", largest)
+    monkeypatch.setitem(chunks.LARGEST_BYTES, "cpu", largest)
     assert members_of(coarse, toy) == (size,) * (12 // size)
 
 
 def test_several_times_in_a_chunk_count(coarse, toy, monkeypatch):
-    monkeypatch.setitem(chunks.LARGEST_bytes, "cpu", 6 * FIELD)
+    monkeypatch.setitem(chunks.LARGEST_BYTES, "cpu", 6 * FIELD)
     assert members_of(coarse, toy, chunks={"time": 3}) == (2,) * 6
 
 
 def test_a_named_gpu_has_larger_chunks(coarse, toy, monkeypatch):
-    monkeypatch.setitem(chunks.LARGEST_bytes, "cpu", FIELD)
+    monkeypatch.setitem(chunks.LARGEST_BYTES, "cpu", FIELD)
     assert members_of(coarse, toy, device="cuda:0") == (12,)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(5, (5, 5, 2)), (-1, (12,)), (40, (12,))])
 def test_given_chunks_are_kept(coarse, toy, monkeypatch, given, expected):
-    monkeypatch.setitem(chunks.LARGEST_bytes, "cpu", 1)
+    monkeypatch.setitem(chunks.LARGEST_BYTES, "cpu", 1)
     assert members_of(coarse, toy, chunks={"member": given}) == expected

@@ -207,7 +207,9 @@ def test_a_store_of_another_maker_is_refused(tmp_path, blocks):
 
 def test_an_unwritable_place_is_refused(tmp_path, blocks):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot make .*a place that can be written to is needed"):
+    with pytest.raises(
+        StoreError, match=r"cannot make .*a place that can be written to, with room, is needed"
+    ):
         to_zarr(ensemble(blocks), tmp_path / "file" / "ens.zarr")
     assert blocks.made == []
 
@@ -348,3 +350,26 @@ def test_what_is_packed_reads_as_missing_until_it_is_written(tmp_path, blocks):
         to_zarr(ensemble(blocks), tmp_path / "ens.zarr", encoding=packed)
     there = xr.open_zarr(tmp_path / "ens.zarr").rain
     assert int(there.isnull().sum()) == 2 * 2 * 15
+
+
+def test_shards_that_are_no_mapping_are_refused(tmp_path, blocks):
+    with pytest.raises(StoreError, match="shards is 4; it is a mapping: type shards="):
+        to_zarr(ensemble(blocks), tmp_path / "ens.zarr", shards=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_says_how_far_it_came(tmp_path, blocks):
+    blocks.dies_at = 3
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        to_zarr(ensemble(blocks), tmp_path / "ens.zarr")
+    (note,) = stopped.value.__notes__
+    assert "of 6 chunks; run the same line again to go on" in note
+
+
+def test_errors_of_others_are_told_once(tmp_path, blocks, monkeypatch):
+    def refuse(*_):
+        raise StoreError("the cluster is gone")
+
+    monkeypatch.setattr("xresdiff.store.writing.run", refuse)
+    with pytest.raises(StoreError, match="stopped after 0 of 6 chunks, which stay: the cluster is"):
+        to_zarr(ensemble(blocks), tmp_path / "ens.zarr")

@@ -25,17 +25,20 @@ from xresdiff.nets.positions import PlaceMaps, Places
 from xresdiff.nets.samplers import evaluations
 from xresdiff.tutorial import rain_pair
 
-SHAPE, TILE = (256, 384), 128
-TOLERANCE = 0.3  # of the spread; measured 0.22-0.25, twice the steps 0.17, other noise 1.41
+SHAPE, TILE, STRIDE = (416, 416), 128, 96  # windows that share a quarter, as they do by default
+SEEDS, FEW = range(8), 2  # fields of rain; how many of them are cut in all ways
+TOLERANCE = 0.4  # of the spread; measured 0.24-0.37 over 16 fields, twice the steps 0.17
 
 
 class Drawn:
-    """Members of a trained model, cut in some way: the cube root, (member, y, x)."""
+    """One member of a trained model for some fields, cut in some way: the cube root, (n, y, x)."""
 
-    def __init__(self, own: runtime.Runtime, coarse: np.ndarray, tiles: Tiling) -> None:
+    def __init__(
+        self, own: runtime.Runtime, coarse: np.ndarray, tiles: Tiling, member: int = 0
+    ) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(own, "_tiling", lambda settings: tiles)
-            draws = [Draw(0, ("time=0",), member) for member in range(2)]
+            draws = [Draw(i, ("time=0",), member) for i in range(len(coarse))]
             fields = own.members(coarse, own.mean(coarse), draws, Settings(own.card.sampler))
         self.fields, self.cover = np.cbrt(fields[:, 0]), tiles.windows(SHAPE)
 
@@ -46,83 +49,123 @@ class Drawn:
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Ways to cut one field, by name."""
+    """Ways to cut fields, by name; another member, not cut, is to tell their spread."""
     model = xresdiff.open_model("rain-16x")
     own = runtime.load(model.key, "cpu", "float32")
-    coarse = rain_pair(shape=SHAPE)[0].precip_rate.values[:, None]
-    made = tiling(model.card, TILE, 64)
-    cuts = {
-        "whole": Tiling(max(SHAPE), 0),
-        "blended": made,
-        "hard": Tiling(TILE, 0),
+    rain = [rain_pair(shape=SHAPE, seed=seed)[0].precip_rate.values for seed in SEEDS]
+    coarse, whole, made = np.stack(rain), Tiling(max(SHAPE), 0), tiling(model.card, TILE)
+    few = {
+        "hard": Tiling(SHAPE[0] // 2, 0),
         "independent": Tiling(TILE, made.overlap, independent=True, multiple=16, least=TILE),
-        "larger": tiling(model.card, 256, 64),
+        "larger": tiling(model.card, 2 * TILE),
     }
-    return {name: Drawn(own, coarse, tiles) for name, tiles in cuts.items()}
+    return {
+        "whole": Drawn(own, coarse, whole),
+        "blended": Drawn(own, coarse, made),
+        "another": Drawn(own, coarse[:FEW], whole, member=1),
+    } | {name: Drawn(own, coarse[:FEW], tiles) for name, tiles in few.items()}
+
+
+def jackknife(figure, cases):
+    """Return a figure of all cases, and its standard error."""
+    n = len(cases)
+    without = [figure(np.delete(cases, i, axis=0)) for i in range(n)]
+    return figure(cases), np.sqrt((n - 1) * np.var(without, axis=0))
 
 
 def gradients(cut, whole):
-    """Return the ratio of gradients across the edges of windows to that of all pixels."""
-    sums = np.zeros((2, 2))
+    """Compare gradients across the edges of windows, relative to those of all pixels.
+
+    Returns the excess over those at the same places of what is not cut, and its standard error;
+    gradients are summed over all fields before.
+    """
+    sums = np.zeros((len(cut.fields), 2, 2))
     for axis in (0, 1):
         edges = {end - 1 for span in cut.spans(axis) for end in (span.start, span.stop)}
         places = sorted(edges & set(range(SHAPE[axis] - 1)))
-        for i, fields in enumerate((cut.fields, whole.fields)):
+        for i, fields in enumerate((cut.fields, whole.fields[: len(cut.fields)])):
             steps = np.abs(np.diff(fields, axis=1 + axis))
-            sums[i] += steps.take(places, axis=1 + axis).sum(), steps.sum()
-    edge, everywhere = sums[0] / sums[1]
-    return edge / everywhere
+            across = steps.take(places, axis=1 + axis)
+            sums[:, i] += np.stack([across.sum((1, 2)), steps.sum((1, 2))], axis=-1)
+
+    def excess(of):
+        edge, everywhere = np.divide(*of.sum(0))
+        return edge / everywhere - 1
+
+    return jackknife(excess, sums)
 
 
 def peak(cut, whole):
-    """Return by how much the spectrum exceeds that nearby at the windows' wavenumbers."""
-    found = []
-    for axis in (0, 1):
-        powers = [
-            (dct(np.moveaxis(each.fields, 1 + axis, -1), norm="ortho") ** 2).mean((0, 1))
-            for each in (cut, whole)
-        ]
-        ratio, along = powers[0] / powers[1], cut.spans(axis)
-        stride = (along[-1].start - along[0].start) / (len(along) - 1)
-        first = 2 * SHAPE[axis] / stride
-        places = np.round(first * np.arange(1, (len(ratio) - 4) / first)).astype(int)
+    """Return by how much the spectrum exceeds that nearby at the windows' wavenumbers.
+
+    Of the axis where it is more, with its standard error; powers are summed over all fields.
+    """
+    found = [_peak(cut, whole, axis) for axis in (0, 1)]
+    return max(found, key=lambda pair: abs(pair[0]))
+
+
+def _peak(cut, whole, axis):
+    powers = [
+        (dct(np.moveaxis(fields, 1 + axis, -1), norm="ortho") ** 2).mean(1)
+        for fields in (cut.fields, whole.fields[: len(cut.fields)])
+    ]
+    along = cut.spans(axis)
+    first = 2 * SHAPE[axis] * (len(along) - 1) / (along[-1].start - along[0].start)
+    places = np.round(first * np.arange(1, (SHAPE[axis] - 4) / first)).astype(int)
+
+    def excess(of):
+        ratio = np.divide(*of.sum(0))
         near = np.mean([ratio[places + beside] for beside in (-2, -1, 1, 2)], axis=0)
-        found.append((ratio[places] / near).mean() - 1)
-    return max(found)
+        return (ratio[places] / near).mean() - 1
+
+    return jackknife(excess, np.stack(powers, axis=1))
 
 
-def apart(some, others):
-    spread = np.sqrt(others.fields.var(axis=0, ddof=1).mean())
-    return np.sqrt(((some.fields - others.fields) ** 2).mean()) / spread
+def rms(some, others):
+    return np.sqrt(((some.fields[:FEW] - others.fields[:FEW]) ** 2).mean((1, 2)))
+
+
+def apart(drawn, some, others):
+    """Return the differences of members by how they are cut, over their spread, by field."""
+    spread = rms(drawn["whole"], drawn["another"]) / np.sqrt(2)
+    return rms(drawn[some], drawn[others]) / spread
 
 
 class TestSeams:
+    """Fields of rain drawn whole and in windows of 128 pixels that share the default, a quarter.
+
+    Gradients across the edges differ by -7 to +4 % in single fields, and by chance: over seeds 0 to
+    15 by 0.0 % with a standard error of 0.6 %, over the eight of them that are drawn here by 1.3 %
+    with one of 0.7 %.
+    """
+
     def test_gradients_across_edges_are_those_inside(self, drawn):
-        assert abs(gradients(drawn["blended"], drawn["whole"]) - 1) < 0.02
+        excess, error = gradients(drawn["blended"], drawn["whole"])
+        assert error < 0.01  # so that 2 % are something
+        assert abs(excess) < 0.02
 
     def test_the_spectrum_has_no_peak(self, drawn):
-        assert abs(peak(drawn["blended"], drawn["whole"])) < 0.02
+        excess, error = peak(drawn["blended"], drawn["whole"])
+        assert error < 0.01
+        assert abs(excess) < 0.02
 
     def test_windows_that_share_nothing_have_steps(self, drawn):
-        assert gradients(drawn["hard"], drawn["whole"]) > 1.5
+        assert gradients(drawn["hard"], drawn["whole"])[0] > 0.5
 
     def test_ridges_along_edges_would_be_a_peak(self, drawn):
         ridged = copy.copy(drawn["blended"])
         ridged.fields = drawn["whole"].fields.copy()
-        ridged.fields[:, :, :: TILE // 2] += 0.3  # less than the standard deviation
-        assert peak(ridged, drawn["whole"]) > 0.05
+        ridged.fields[:, :, ::STRIDE] += 0.3  # less than the standard deviation
+        assert peak(ridged, drawn["whole"])[0] > 0.05
 
     def test_the_cut_matters_little_beside_the_noise(self, drawn):
-        assert apart(drawn["blended"], drawn["whole"]) < TOLERANCE
-        assert apart(drawn["blended"], drawn["larger"]) < TOLERANCE
+        assert apart(drawn, "blended", "whole").max() < TOLERANCE
+        assert apart(drawn, "blended", "larger").max() < TOLERANCE
 
     def test_windows_on_their_own_are_something_else(self, drawn):
-        assert not np.array_equal(drawn["independent"].fields, drawn["blended"].fields)
-        assert apart(drawn["independent"], drawn["blended"]) < TOLERANCE
-        ratios = [
-            abs(gradients(drawn[name], drawn["whole"]) - 1) for name in ("blended", "independent")
-        ]
-        assert all(ratio < 0.04 for ratio in ratios)
+        assert rms(drawn["independent"], drawn["blended"]).min() > 0
+        assert apart(drawn, "independent", "blended").max() < TOLERANCE
+        assert abs(gradients(drawn["independent"], drawn["whole"])[0]) < 0.05  # of two fields
 
 
 def test_windows_tell_each_other_at_every_step(toy, monkeypatch):
@@ -296,14 +339,14 @@ ds = xr.Dataset({c.name: (("time", "lat", "lon"), ones, {"units": "K"}) for c in
 ens = downscale(ds, model=model, members=1, steps=2, sampler="heun")
 assert ens.sizes["lat"] == 1600 and ens.attrs["xresdiff_tile"] == 512
 status = open("/proc/self/status").read().split("VmHWM:")[1]
-print(int(status.split()[0]) / 2**20)
+print(int(status.split()[0]) * 1024)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_a_member_of_a_continent_takes_less_than_4_GiB(tmp_path):
+def test_a_member_of_a_continent_takes_less_than_4_GB(tmp_path):
     run = [sys.executable, "-W", "ignore", "-c", CHINA, str(tmp_path / "china")]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[-1]) < 4
+    assert int(done.stdout.split()[-1]) < 4.0e9

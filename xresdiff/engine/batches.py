@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xresdiff.engine.stopping import check, watched
+from xresdiff.engine.stopping import check
 from xresdiff.engine.threads import own_share
 
 __all__ = ["PIXELS_AT_ONCE", "in_batches", "memory_ran_out"]
@@ -58,9 +58,9 @@ def in_batches(
     Raises
     ------
     Stopped
-        If the run was asked to stop, also while it waits for the device.
+        If nobody waits for it any more, also while it waits for the device itself.
     """
-    with watched(), _alone(device), own_share(), torch.inference_mode():
+    with _alone(device), own_share(), torch.inference_mode():
         return _filled(some, n, pixels, device, order)
 
 

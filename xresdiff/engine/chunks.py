@@ -7,10 +7,10 @@ import xarray as xr
 
 from xresdiff.engine.request import Request
 
-__all__ = ["MOST_MEMBERS", "LARGEST_bytes", "equal_chunks", "member_chunks"]
+__all__ = ["LARGEST_BYTES", "MOST_MEMBERS", "equal_chunks", "member_chunks"]
 
-MOST_MEMBERS = 16  # of a chunk; a batch is no larger either
-LARGEST_bytes = {"cpu": 2**28, "cuda": 2**30}  # of a chunk, by device
+MOST_MEMBERS = 16  # of a chunk; how many fields run at once is told by PIXELS_AT_ONCE
+LARGEST_BYTES = {"cpu": 2**28, "cuda": 2**30}  # of a chunk, by device
 
 
 def member_chunks(request: Request, coarse: xr.DataArray) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def member_chunks(request: Request, coarse: xr.DataArray) -> tuple[int, ...]:
     fields = prod(max(coarse.chunksizes.get(dim, (1,))) for dim in request.loop)
     member = 4 * len(request.card.outputs) * prod(request.placement.shape) * fields
     kind = asked.device.split(":")[0]
-    most = LARGEST_bytes.get(kind, LARGEST_bytes["cpu"]) // member
+    most = LARGEST_BYTES.get(kind, LARGEST_BYTES["cpu"]) // member
     return equal_chunks(asked.members, int(np.clip(most, 1, MOST_MEMBERS)))
 
 

@@ -10,37 +10,29 @@ from typing import Any
 
 from dask.system import CPU_COUNT
 
-__all__ = ["own_share", "use_own_share"]
+__all__ = ["own_share"]
 
 
 @contextmanager
 def own_share() -> Iterator[None]:
-    """Let torch use the share of this process in this thread, for as long as this lasts."""
-    import torch
-
-    before = torch.get_num_threads()
-    use_own_share()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
-
-
-def use_own_share() -> None:
     """Set torch's threads so that all worker processes together use no more than the cores.
 
     In a task of a distributed worker, torch gets as many threads as the worker has, since one
     task at a time computes there; in other processes that were made by one, a single thread; in
     the main process nothing changes. A number that was set lower is kept, but for the 1 that
     dask's nannies put into the environment of their workers (``OMP_NUM_THREADS``). Torch keeps a
-    number for every thread, so this is to be called in that which computes.
+    number for every thread: it is set in this one, and set back afterwards.
     """
     import torch
 
-    share = _share()
-    if share is not None and torch.get_num_threads() != share:
+    before, share = torch.get_num_threads(), _share()
+    if share is not None and share != before:
         torch.set_num_threads(share)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _share() -> int | None:

@@ -131,8 +131,13 @@ def euler(
     return _integrated(_euler_step, denoise, latents, sigmas, noise, churn)
 
 
+def _slope(denoise: Denoise, x: Tensor, level: float) -> Tensor:
+    """Return dx/d sigma, in memory of its own: fields of a continent are large."""
+    return (x - _denoised(denoise, x, level)).div_(level)
+
+
 def _euler_step(denoise: Denoise, x: Tensor, now: float, after: float) -> Tensor:
-    return x + (after - now) * ((x - _denoised(denoise, x, now)) / now)
+    return _slope(denoise, x, now).mul_(after - now).add_(x)
 
 
 def heun(
@@ -152,12 +157,13 @@ def heun(
 
 
 def _heun_step(denoise: Denoise, x: Tensor, now: float, after: float) -> Tensor:
-    slope = (x - _denoised(denoise, x, now)) / now
-    ahead = x + (after - now) * slope
+    slope = _slope(denoise, x, now)
+    ahead = (slope * (after - now)).add_(x)
     if after == 0:
         return ahead
-    slope_ahead = (ahead - _denoised(denoise, ahead, after)) / after
-    return x + (after - now) * 0.5 * (slope + slope_ahead)
+    slope_ahead = _slope(denoise, ahead, after)
+    del ahead
+    return slope_ahead.add_(slope).mul_((after - now) * 0.5).add_(x)
 
 
 def dpmpp_2m(

@@ -35,8 +35,8 @@ def create(ens: xr.Dataset, place: Place, manifest: Manifest, encoding: Encoding
         place.publish(files)
     except OSError as error:
         raise StoreError(
-            f"cannot make {place}: {error}; a place that can be written to is needed, such as "
-            f"to_zarr(ens, '~/{place.name}')"
+            f"cannot make {place}: {error}; a place that can be written to, with room, is needed, "
+            f"such as ens.resdiff.to_zarr('~/{place.name}')"
         ) from error
 
 

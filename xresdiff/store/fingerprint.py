@@ -82,8 +82,6 @@ def differences(
             continue
         if key.startswith(DATA) and (DATA in ignored or not (key in ours and key in theirs)):
             continue  # in memory in one of the two calls, lazy in the other
-        if key == INPUT and key not in theirs:
-            continue  # the store has grown, and has several
         told[key] = _difference(key, ens, root, there)
     return told
 
@@ -91,12 +89,12 @@ def differences(
 def way_out(keys: Iterable[str], root: Root) -> str:
     """Return what to type if nothing but the input or the release differs, else nothing."""
     keys = set(keys)
-    if not keys or not keys <= {INPUT, *RELEASE}:
+    told = {f"attribute {name}" for name in root.attributes}
+    if not keys or not keys <= {INPUT, *RELEASE} & told:
         return ""
     kept = ", ".join(
         f"{name}={root.attributes[name]!r}"
         for name in sorted(key.removeprefix("attribute ") for key in keys)
-        if name in root.attributes
     )
     because = []
     if INPUT in keys:

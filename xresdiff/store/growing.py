@@ -151,8 +151,12 @@ def grow(
     root: Root,
     extents: Mapping[str, Extent],
     member: Hashable | None,
+    ours: Mapping[str, str],
 ) -> None:
     """Make a finished store larger along one dimension; the new part is then missing.
+
+    The input that it is to be made from becomes that of the store: what goes on is compared with
+    it.
 
     Metadata of arrays come first, then coordinates, then the root, which readers go by: until it
     is replaced, they see the store as it was.
@@ -176,10 +180,13 @@ def grow(
     if new.variables:
         region: dict[str, Any] = {dim: slice(extent.there, extent.size)}
         new.to_zarr(place.url, region=region, storage_options=place.options, consolidated=False)
-    root.save(_grown(root.manifest, dim, extent, of_members=dim == member))
+    input_ = INPUT.removeprefix("attribute ")
+    if dim != member and input_ in ens.attrs:
+        root.group["attributes"][input_] = ens.attrs[input_]
+    root.save(_grown(root.manifest, dim, extent, ours))
 
 
-def _grown(manifest: Manifest, dim: str, extent: Extent, *, of_members: bool) -> Manifest:
+def _grown(manifest: Manifest, dim: str, extent: Extent, ours: Mapping[str, str]) -> Manifest:
     """Return the manifest of a store that has grown; its last pieces may have become larger."""
     larger = replace(
         manifest,
@@ -193,8 +200,10 @@ def _grown(manifest: Manifest, dim: str, extent: Extent, *, of_members: bool) ->
     known = {
         key: checksum
         for key, checksum in manifest.fingerprint.items()
-        if not key.startswith(DATA) and (of_members or key != INPUT)
+        if not key.startswith(DATA) and key != INPUT
     }
+    if INPUT in ours:
+        known[INPUT] = ours[INPUT]
     return replace(larger, finished=finished, fingerprint=known)
 
 

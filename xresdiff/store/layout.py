@@ -15,11 +15,14 @@ __all__ = [
     "check_names",
     "chunks_of",
     "cut_dims",
+    "draws_dim",
     "missing_blocks",
     "missing_spans",
     "shards_of",
     "streamed",
 ]
+
+DRAWN = "generated sample"  # what `downscale` calls members that it draws of each realization
 
 
 def check_names(ens: xr.Dataset) -> None:
@@ -70,6 +73,25 @@ def cut_dims(ens: xr.Dataset) -> tuple[str, ...]:
     return tuple(dim for dim in leading if all(dim in field.dims for field in fields))
 
 
+def draws_dim(ens: xr.Dataset) -> Hashable | None:
+    """Name the dimension of what was drawn, which shares a mean, None if there is none.
+
+    Of an ensemble of an ensemble that is ``sample``; its realizations are the input's, like times.
+
+    Examples
+    --------
+    >>> ens = xr.Dataset({"rain": (("sample", "number"), np.ones((2, 3)))})
+    >>> draws_dim(ens)
+    'number'
+    >>> drawn = ("sample", [0, 1], {"long_name": "generated sample of each realization"})
+    >>> draws_dim(ens.assign_coords(sample=drawn))
+    'sample'
+    """
+    if "sample" in ens.dims and str(ens["sample"].attrs.get("long_name")).startswith(DRAWN):
+        return "sample"
+    return find_member_dim(ens)
+
+
 def chunks_of(ens: xr.Dataset) -> dict[str, int]:
     """Choose the chunk sizes of a store: those of the data, if it has any, made regular.
 
@@ -77,7 +99,7 @@ def chunks_of(ens: xr.Dataset) -> dict[str, int]:
     there is anything else to go through.
     """
     cut = cut_dims(ens)
-    member = find_member_dim(ens)
+    member = draws_dim(ens)
     ones = tuple(dim for dim in cut if dim != member) or cut
     chunks: dict[str, int] = {}
     for name in streamed(ens):
@@ -102,6 +124,9 @@ def shards_of(
     if not shards:
         return {}
     cut = cut_dims(ens)
+    if not isinstance(shards, Mapping):
+        line = {dim: 24 * chunks[dim] for dim in cut[-1:]}
+        raise StoreError(f"shards is {shards!r}; it is a mapping: type shards={line}")
     for dim, size in shards.items():
         if dim not in cut:
             raise StoreError(
@@ -132,7 +157,7 @@ def missing_blocks(
     manifest : Manifest
         Of the store.
     member : Hashable or None
-        Dimension of the members.
+        Dimension of what was drawn, of which all shares a mean.
     offsets : mapping of dimension to int
         Where the ensemble begins in the store.
     """

@@ -2,11 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from time import time
 from typing import Any
+from uuid import uuid4
 
 from xresdiff.errors import StoreError
 
@@ -14,6 +16,8 @@ __all__ = ["ROOT", "Place", "place_of"]
 
 ROOT = "zarr.json"  # of a group: once it is there, the store is
 DRAFT = ".xresdiff-draft"  # marks a URL where making a store has begun
+
+HOURS_OF_A_DRAFT = 24  # those of other processes may be older only if these were killed
 
 READ_ONLY = ("http", "https", "zip", "tar", "github")
 PACKAGES = {
@@ -24,8 +28,6 @@ PACKAGES = {
     "az": "adlfs",
     "abfs": "adlfs",
     "abfss": "adlfs",
-    "sftp": "paramiko",
-    "ssh": "paramiko",
 }
 
 
@@ -103,24 +105,36 @@ class Place:
         """Replace a file of the store in one step: readers see the old one or the new one.
 
         On a disk it is first written beside others in a folder of the store, that of an array:
-        readers go through the folder of the root, and would wonder at it.
+        readers go through the folder of the root, and would wonder at it. That is one step on
+        local disks and object stores; others may have none.
         """
         if self.folder is None:
             with self._filesystem() as (fs, root):
                 fs.pipe_file(f"{root}/{key}", data)
             return
-        draft = self.folder / folder / f".{ROOT}.draft"
-        write_through(draft, data)
-        draft.replace(self.folder / key)
+        draft = self.folder / folder / f".{ROOT}.{uuid4().hex}.draft"
+        try:
+            write_through(draft, data)
+            draft.replace(self.folder / key)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def tidy(self, folders: Iterable[str]) -> None:
+        """Remove the drafts that writers who were killed left in folders of the store."""
+        if self.folder is not None:
+            for folder in folders:
+                for draft in _left(self.folder / folder, ROOT):
+                    draft.unlink(missing_ok=True)
 
     def publish(self, files: Mapping[str, bytes]) -> None:
         """Make the store of files that are at hand; it appears whole or not at all."""
         if self.folder is None:
             self._publish_remotely(files)
             return
-        draft = self.folder.with_name(f".{self.folder.name}.draft")
+        for left in _left(self.folder.parent, self.folder.name):
+            shutil.rmtree(left, ignore_errors=True)
+        draft = self.folder.with_name(f".{self.folder.name}.{uuid4().hex}.draft")
         try:
-            shutil.rmtree(draft, ignore_errors=True)  # of one that was killed here
             for key, data in files.items():
                 (draft / key).parent.mkdir(parents=True, exist_ok=True)
                 write_through(draft / key, data)
@@ -152,6 +166,13 @@ class Place:
             raise
         except Exception as error:  # of botocore, aiohttp and others, which have their own
             raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _left(folder: Path, name: str) -> list[Path]:
+    """Return the drafts of a name in a folder that no living process can be writing."""
+    before = time() - HOURS_OF_A_DRAFT * 3600
+    drafts = (path for path in folder.glob("*.draft") if path.name.startswith(f".{name}."))
+    return [path for path in drafts if path.exists() and path.stat().st_mtime < before]
 
 
 def write_through(file: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Write ensembles to zarr so that a kill costs a chunk, never the store.
+"""Write ensembles to zarr so that a kill costs some chunks, never the store.
 
 The store is first made whole but for its data, and appears in one step. Pieces of whole chunks
 follow. Which of them are finished, and of which ensemble, stands in the root of the store itself
@@ -21,6 +21,7 @@ from xresdiff.store.layout import (
     check_names,
     chunks_of,
     cut_dims,
+    draws_dim,
     missing_blocks,
     missing_spans,
     shards_of,
@@ -30,7 +31,6 @@ from xresdiff.store.manifest import MANIFEST, Manifest, Root, read_root
 from xresdiff.store.pieces import Piece
 from xresdiff.store.places import Place, place_of
 from xresdiff.store.running import run
-from xresdiff.verify.pairs import find_member_dim
 
 __all__ = ["MANIFEST", "to_zarr"]
 
@@ -83,17 +83,25 @@ def to_zarr(
 
     Notes
     -----
-    *What a kill costs.* A piece is one chunk (or shard) along every dimension before y and x. It
-    is written in one step, and recorded as finished once it is on disk. A run that was killed
-    loses the pieces that were being made, and nothing else. What is not finished reads as missing
-    (as 0 or False, of integers that are not packed and of bool). Coordinates, and fields without
-    members or times, are written at once.
+    *What a kill costs.* A piece is one chunk (or shard) along every dimension before y and x. On
+    local disks and object stores it is written in one step; it is recorded as finished once it is
+    there. A run that was killed loses what was being computed and what was being written: at most
+    two pieces on this machine, as many for each worker of a cluster. What is not finished reads as
+    missing (as 0 or False, of integers that are not packed and of bool). Coordinates, and fields
+    without members or times, are written at once.
+
+    *Fields that lack a dimension* of the others, such as the mean of the members, keep all from
+    being cut along it: a piece then holds all members, whatever the chunks, and none can be
+    appended. Write them to a store of their own.
 
     *Which ensemble it is* is judged by all attributes but the history, the coordinates, the names,
     dimensions and types, and the values that are in memory. Among the attributes is
     ``xresdiff_input``: a checksum of the input, or, if that is lazy, of where and how it is read.
-    It differs when times are appended, and is then left out, as are values in memory: those that
-    are in the store already stay. Attributes of the store stay as they were first written.
+    It may differ where later times are appended to a store that is finished, as may values in
+    memory: those that are in the store already stay. It then becomes that of the store, and the
+    same is needed to go on, or to append members. All other attributes of the store stay as they
+    were first written. Of an ensemble of an ensemble (``sample``), the realizations of the input
+    are appended as times are.
 
     *Growing.* If the length of a store is no multiple of its chunks, its last chunk is read and
     written again as a whole; if only what comes later is given, its chunks then lie across those
@@ -136,7 +144,7 @@ def to_zarr(
         extents = _prepared(ens, root, shards)
     offsets = {dim: extent.offset for dim, extent in extents.items()}
     data = ens[names].drop_vars(ens.coords, errors="ignore")
-    _write(data, root, find_member_dim(ens), offsets)
+    _write(data, root, draws_dim(ens), offsets)
 
 
 def _planned(ens: xr.Dataset, shards: Mapping[Hashable, int] | None) -> Manifest:
@@ -160,11 +168,12 @@ def _prepared(
     ens: xr.Dataset, root: Root, shards: Mapping[Hashable, int] | None
 ) -> dict[str, Extent]:
     """Find an ensemble in the store that is there, which grows if it must; refuse another one."""
-    manifest, place, member = root.manifest, root.place, find_member_dim(ens)
+    manifest, place, member = root.manifest, root.place, draws_dim(ens)
     there = open_there(root, ens)
     extents = locate(ens, there, manifest)
-    ignored = set() if isinstance(extents, str) else _ignored(extents, member)
-    told = differences(fingerprint(ens), ens, root, there, ignored)
+    ignored = set() if isinstance(extents, str) else _ignored(extents, member, manifest)
+    ours = fingerprint(ens)
+    told = differences(ours, ens, root, there, ignored)
     problems = [*told.values(), *([extents] if isinstance(extents, str) else [])]
     if isinstance(extents, str) or told:
         line = "" if isinstance(extents, str) else way_out(told, root)
@@ -176,16 +185,24 @@ def _prepared(
     growing = [dim for dim, extent in extents.items() if extent.grows]
     if growing:
         _check_growth(growing, extents, root)
-        _try_to_grow(ens, there, root, extents, member)
+        _try_to_grow(ens, there, root, extents, member, ours)
     else:
         _check_covered(extents, root)
     return extents
 
 
-def _ignored(extents: Mapping[str, Extent], member: Hashable | None) -> set[str]:
-    """Name what may differ if an ensemble is more or less than the store: what it is made from."""
+def _ignored(
+    extents: Mapping[str, Extent], member: Hashable | None, manifest: Manifest
+) -> set[str]:
+    """Name what may differ if an ensemble is more or less than the store: what it is made from.
+
+    What is missing in a store comes from the input that it was begun with or has grown by.
+    """
     partial = {dim for dim, extent in extents.items() if not extent.exact}
-    return ({DATA} if partial else set()) | ({INPUT} if partial - {member} else set())
+    other = partial - {member}
+    grows = any(extents[dim].grows for dim in other)
+    free = other and (grows or manifest.finished.all())
+    return ({DATA} if partial else set()) | ({INPUT} if free else set())
 
 
 def _another(root: Root, problems: str, line: str = "") -> str:
@@ -246,9 +263,10 @@ def _try_to_grow(
     root: Root,
     extents: Mapping[str, Extent],
     member: Hashable | None,
+    ours: Mapping[str, str],
 ) -> None:
     try:
-        grow(ens, there, root, extents, member)
+        grow(ens, there, root, extents, member, ours)
     except OSError as error:
         raise StoreError(
             f"{root.place} could not be made to hold more: {error}; it reads as it did. Once that "
@@ -263,6 +281,7 @@ def _write(
     from tqdm.auto import tqdm
 
     done = root.manifest.finished
+    root.place.tidy(root.arrays)
     with tqdm(
         desc=f"writing {root.place.name}",
         unit="chunk",
@@ -278,8 +297,18 @@ def _write(
 
         try:
             run(data, missing_blocks(root.manifest, member, offsets), root.place, finished)
+        except KeyboardInterrupt as error:
+            error.add_note(f"{_stopped(root)}; run the same line again to go on")
+            raise
+        except StoreError as error:
+            raise StoreError(f"{_stopped(root)}, which stay: {error}") from error
         except OSError as error:
             raise StoreError(
-                f"writing {root.place} stopped after {int(done.sum())} of {done.size} chunks: "
-                f"{error}; those stay. Once that is mended, run the same line again to go on"
+                f"{_stopped(root)}: {error}; those stay. Once that is mended, run the same line "
+                "again to go on"
             ) from error
+
+
+def _stopped(root: Root) -> str:
+    done = root.manifest.finished
+    return f"writing {root.place} stopped after {int(done.sum())} of {done.size} chunks"
