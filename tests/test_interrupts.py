@@ -22,6 +22,7 @@ def rain():
 
 
 SCRIPT = """
+import signal
 import sys
 from contextlib import nullcontext
 
@@ -42,6 +43,7 @@ def main(path, workers):
         rain().resdiff.to_zarr(path)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs behind a shell
     xresdiff.set_options(progress=False)
     main(sys.argv[1], int(sys.argv[2]))
 """

@@ -113,7 +113,11 @@ def moment_of(noted, path):
 def files_of(path):
     """Read all of a store, its record of what is done, too; but for what hides from readers."""
     files = {file.relative_to(path): file for file in Path(path).rglob("*") if file.is_file()}
-    return {str(name): file.read_bytes() for name, file in files.items()}
+    return {
+        str(name): file.read_bytes()
+        for name, file in files.items()
+        if not name.name.startswith(".") and file.suffix != ".partial"  # drafts of the killed
+    }
 
 
 def kill_often(folder, kills, report):
